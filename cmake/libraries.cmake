@@ -1,0 +1,30 @@
+# libraries.cmake - what comes from packages (./dev installs them by name).
+find_package(PkgConfig REQUIRED)
+
+# Debian's node-llhttp ships llhttp as C sources and a header; newer systems have libllhttp.
+find_path(LLHTTP_INCLUDE llhttp/llhttp.h PATHS /usr/share/include)
+find_path(LLHTTP_SOURCE llhttp.c PATHS /usr/share/llhttp NO_DEFAULT_PATH)
+if(LLHTTP_SOURCE)
+    add_library(llhttp STATIC ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c ${LLHTTP_SOURCE}/llhttp.c)
+    target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+    target_include_directories(llhttp PRIVATE ${LLHTTP_INCLUDE}/llhttp)
+    set_property(TARGET llhttp PROPERTY POSITION_INDEPENDENT_CODE ON)
+    target_compile_options(llhttp PRIVATE -w -O2)
+else()
+    find_library(LLHTTP_LIBRARY llhttp REQUIRED)
+    add_library(llhttp INTERFACE)
+    target_link_libraries(llhttp INTERFACE ${LLHTTP_LIBRARY})
+    target_include_directories(llhttp SYSTEM INTERFACE ${LLHTTP_INCLUDE})
+endif()
+
+find_path(XXHASH_INCLUDE xxhash.h REQUIRED)
+set(coracle_room_libraries_http llhttp)
+# The cross build for other architectures tests the pure rooms only: no libraries are needed there.
+option(CORACLE_OS "build the rooms that touch the world, and the programs" ON)
+if(CORACLE_OS)
+    pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv)
+    pkg_check_modules(JSONC REQUIRED IMPORTED_TARGET json-c)
+    find_package(Threads REQUIRED)
+    set(coracle_room_libraries_json PkgConfig::JSONC)
+    set(coracle_room_libraries_os PkgConfig::LIBUV Threads::Threads)
+endif()

@@ -1,0 +1,180 @@
+/*
+ * entry.h - a command entry of the log, as bytes: a header and a list of typed operations.
+ *
+ * Place in the system: api/ encodes operations, node/ puts the leader's header before them, wal/ and
+ * peer/ carry the result unseen, kv/apply.c executes it on every node. The bytes are made once;
+ * the same buffer goes to the log, to every peer and into the follower's log.
+ *
+ *     entry  := header operations
+ *     header := u8 format (1), then varints: dialect, flags, session, number, principal,
+ *               auth revision, deadline, cluster time, wall clock ms
+ *     operations := mode byte, then by mode:
+ *         pre-state:  compares, then-branch, else-branch (etcd: all see the state before; nested)
+ *         stepwise:   a list (Consul: each sees the earlier ones; all are tried, all errors reported,
+ *                     and if one failed, everything is undone)
+ *
+ * Varints because three in four of these fields are 0 in most entries. Unknown format, mode,
+ * kind or flag: COR_EFOREIGN. This member is older than the entry; it must stop, not skip: members
+ * that skip diverge (goraft B13).
+ *
+ * Decoding is bounded: depth at most ENTRY_DEPTH_MAX, no allocation; views borrow from the input.
+ */
+#ifndef KV_ENTRY_H
+#define KV_ENTRY_H
+
+#include "base/attr.h"
+#include "base/reader.h"
+#include "base/writer.h"
+#include "coracle/bytes.h"
+#include "coracle/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ENTRY_FORMAT    1u
+#define ENTRY_DEPTH_MAX 8u
+#define KV_KEY_MAX      8192u      /* bytes */
+#define KV_VALUE_MAX    (1u << 20) /* bytes */
+#define ENTRY_OPS_MAX   (3u << 19) /* bytes of encoded operations: 1.5 MiB */
+
+enum entry_dialect {
+    ENTRY_DIALECT_NATIVE = 0,
+    ENTRY_DIALECT_RAFTD = 1,
+    ENTRY_DIALECT_ETCD = 2,
+    ENTRY_DIALECT_CONSUL = 3
+};
+
+/* Tables, numbered outside the key (D3). Only table 0 advances the revision; all others share the
+ * system revision. */
+enum kv_table {
+    KV_TABLE_KEYS = 0,
+    KV_TABLE_LEASES = 1,
+    KV_TABLE_SESSIONS = 2,
+    KV_TABLE_USERS = 3,
+    KV_TABLE_NODES = 4,
+    KV_TABLE_SERVICES = 5,
+    KV_TABLE_CHECKS = 6,
+    KV_TABLE_EVENTS = 7,
+    KV_N_TABLES = 8,
+};
+
+struct entry_header {
+    uint8_t dialect;        /* enum entry_dialect */
+    uint64_t flags;         /* 0; room */
+    uint64_t session;       /* client session (D12); 0: none */
+    uint64_t number;        /* of the request in it */
+    uint64_t principal;     /* who asked; 0: authentication is off */
+    uint64_t auth_revision; /* of the permissions checked at the door; checked again at apply */
+    uint64_t deadline; /* in cluster time, ns; 0: none. Past it the entry applies as expired */
+    uint64_t cluster_time; /* ns; monotone across leaders (D4) */
+    uint64_t wall_ms;      /* since 1970; display and point-in-time restore only */
+};
+
+#define ENTRY_HEADER_SIZE_MAX (1u + 9u * VARINT_SIZE_MAX)
+
+size_t entry_header_encode(const struct entry_header *h, unsigned char *out);
+/* On COR_OK *ops is the rest of @in. COR_EPROTO; COR_EFOREIGN. */
+MUST_USE enum cor_status entry_header_decode(struct cor_bytes in, struct entry_header *out,
+                                             struct cor_bytes *ops);
+
+/* ---- operations -------------------------------------------------------------------------------- */
+
+enum kv_mode {
+    KV_PRE_STATE = 1,
+    KV_STEPWISE = 2
+};
+
+enum kv_op_kind {
+    KV_OP_PUT = 1,     /* table key value attrs lease */
+    KV_OP_DELETE = 2,  /* table key..end */
+    KV_OP_RANGE = 3,   /* read inside the transaction */
+    KV_OP_TXN = 4,     /* nested; pre-state mode only */
+    KV_OP_COMPACT = 5, /* revision: forget history below */
+    KV_OP_CHECK = 6,   /* stepwise: fail the transaction unless the compare holds */
+};
+
+enum kv_op_flags {
+    KV_IF_CHANGED =
+        1u << 0, /* PUT: an equal value (and attributes) changes nothing, no event */
+    KV_KEEP_VALUE = 1u << 1, /* PUT: keep the value; the key must be there */
+    KV_KEEP_LEASE = 1u << 2,
+    KV_KEEP_ATTRS = 1u << 3,
+    KV_BUMP_LOCK = 1u << 4,  /* PUT: one more in the lock index of the attributes */
+    KV_WANT_PREV = 1u << 5,  /* PUT, DELETE: the previous item in the result */
+    KV_COUNT_ONLY = 1u << 6, /* RANGE */
+    KV_KEYS_ONLY = 1u << 7,  /* RANGE */
+};
+
+/*
+ * A range of keys: [key, end). @end empty: the one key. To address "all keys from @key on" set
+ * @to_end. Prefixes are made into ranges by kv_prefix_end().
+ */
+struct kv_range {
+    uint8_t table; /* enum kv_table */
+    bool to_end;
+    struct cor_bytes key, end;
+};
+
+enum kv_compare_field {
+    KV_COMPARE_VERSION = 1,
+    KV_COMPARE_CREATE,
+    KV_COMPARE_MOD,
+    KV_COMPARE_VALUE,
+    KV_COMPARE_LEASE
+};
+enum kv_compare_op {
+    KV_EQUAL = 1,
+    KV_GREATER,
+    KV_LESS,
+    KV_NOT_EQUAL
+};
+
+/* A missing key compares as all zeros; its value compares as unequal to anything. */
+struct kv_compare {
+    struct kv_range range; /* must hold for every key in it */
+    uint8_t field;         /* enum kv_compare_field */
+    uint8_t op;            /* enum kv_compare_op */
+    uint64_t number;       /* all fields but VALUE */
+    struct cor_bytes value;
+};
+
+struct kv_op {
+    uint8_t kind;            /* enum kv_op_kind */
+    uint32_t flags;          /* enum kv_op_flags */
+    struct kv_range range;   /* PUT: the key in range.key */
+    struct cor_bytes value;  /* PUT */
+    struct cor_bytes attrs;  /* PUT: what only one dialect knows; at most 255 bytes */
+    uint64_t lease;          /* PUT */
+    uint64_t revision;       /* RANGE: 0 or a past revision; COMPACT */
+    uint64_t limit;          /* RANGE: 0: none */
+    struct kv_compare check; /* CHECK */
+    struct cor_bytes txn;    /* TXN: encoded operations, without a mode byte */
+};
+
+/*
+ * Encoders write into a struct writer; the caller asks writer_ok() once at the end. A pre-state
+ * transaction is
+ *     kv_encode_txn_begin(w, n_compares, n_then, n_else), the compares, the then-, the else-ops
+ * and a stepwise one kv_encode_stepwise_begin(w, n), then the ops.
+ */
+void kv_encode_txn_begin(struct writer *w, uint32_t n_compares, uint32_t n_then,
+                         uint32_t n_else);
+void kv_encode_stepwise_begin(struct writer *w, uint32_t n);
+void kv_encode_compare(struct writer *w, const struct kv_compare *c);
+void kv_encode_op(struct writer *w, const struct kv_op *op);
+
+/* Whole operations for the common case: a pre-state transaction with one op. */
+void kv_encode_one(struct writer *w, const struct kv_op *op);
+
+void kv_decode_compare(struct reader *r, struct kv_compare *out);
+void kv_decode_op(struct reader *r, struct kv_op *out);
+
+/* Check @ops as kv_apply() will read them: well-formed, limits, known kinds, no key put twice in
+ * a pre-state transaction. COR_OK; COR_EPROTO; COR_EFOREIGN; COR_ETOOBIG; COR_EINVAL (@err). */
+MUST_USE enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err);
+
+/* The end of the range of all keys that begin with @prefix, written to @out (prefix.len bytes of
+ * room). Returns its length; 0: there is no end, use to_end. */
+size_t kv_prefix_end(struct cor_bytes prefix, unsigned char *out);
+
+#endif

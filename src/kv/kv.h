@@ -1,0 +1,206 @@
+/*
+ * kv.h - the state machine: what committed entries mean. Same log, same state, on every node.
+ *
+ * Place in the system: node/ calls kv_apply() for each committed command entry, in order, on the
+ * loop; api/ reads through the views below. Pure memory: no I/O, no clock, no randomness.
+ *
+ * Data: tables (entry.h), each an ordered map from key to the newest version, plus the versions and
+ * deletions of the kept history. Copy-on-write: nodes carry an epoch and are copied only if older
+ * than the newest held root, so a held root is a frozen state that can be read while writes go on.
+ * Keys and values live in slabs of our own, which are accounted, compacted and given back.
+ *
+ * Revisions (D3): each applied entry that changes table 0 advances `revision` by one, whatever the
+ * number of its operations (etcd's rule); entries that change other tables advance the system
+ * revision. An entry that changes nothing advances nothing. The first change has revision 2, as in
+ * etcd: an empty store is at revision 1.
+ *
+ * Threads: one, except that a held root may be read from an io_work while the loop applies
+ * (kv_root_* below).
+ */
+#ifndef KV_KV_H
+#define KV_KV_H
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "coracle/bytes.h"
+#include "coracle/status.h"
+#include "kv/entry.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kv;
+struct kv_root;
+
+struct kv_options {
+    uint64_t memory_max;            /* bytes, hard; 0: 4 GiB. See kv_has_room. */
+    uint64_t history_revisions_min; /* 1000: always kept by automatic compaction */
+    uint32_t roots_max;             /* 8 held roots */
+};
+
+/* NULL: out of memory. */
+struct kv *kv_new(const struct kv_options *options);
+void kv_free(struct kv *kv);
+
+/* One key at one revision. Bytes are borrowed: from the store until the next kv_apply() (or the
+ * release of the root it was read from), or from a decoded result. */
+struct kv_item {
+    struct cor_bytes key, value, attrs;
+    uint64_t create_revision, mod_revision, version, lease;
+    uint64_t mod_index; /* log index of the entry that wrote it */
+};
+
+/* ---- apply ---------------------------------------------------------------------------------- */
+
+struct kv_op_result {
+    uint8_t kind;           /* enum kv_op_kind */
+    enum cor_status status; /* stepwise: why this one failed; pre-state: COR_OK */
+    uint64_t count;         /* DELETE: deleted; RANGE: in the range, whatever the limit */
+    bool more;              /* RANGE: the limit cut it */
+    uint32_t n_items;       /* RANGE: found; PUT, DELETE with KV_WANT_PREV: previous ones */
+    const struct kv_item *items;
+    const struct kv_result *txn; /* TXN */
+};
+
+/* What an entry did. Everything it points to is in the arena given to kv_apply() or
+ * kv_result_decode(). */
+struct kv_result {
+    enum cor_status
+        status;     /* COR_OK; COR_ECONFLICT: stepwise, undone; COR_EEXPIRED; COR_ECOMPACTED,
+                               COR_EFUTURE: an op asked for such a revision, nothing done;
+                               COR_ENOTFOUND: KEEP_VALUE without a key, nothing done */
+    bool succeeded; /* pre-state: the compares held, the then-branch ran */
+    uint64_t revision, system_revision; /* after it */
+    uint32_t n_ops;
+    const struct kv_op_result *ops;
+};
+
+/*
+ * Apply the command entry @entry, which stands at @index in the log.
+ *
+ * @arena and @result may both be NULL when nobody waits for the answer here. COR_OK: *result is
+ * set (its own status says what became of the transaction). COR_ENOMEM: the arena is too small for
+ * the answer (the entry was applied; result->status is COR_ETOOBIG) never changes the state's
+ * content. COR_EPROTO, COR_EFOREIGN: not an entry this build understands: the state is unchanged
+ * and the node must stop.
+ */
+MUST_USE enum cor_status kv_apply(struct kv *kv, uint64_t index, struct cor_bytes entry,
+                                  struct arena *arena, struct kv_result *result);
+/* Entries without a command (no-ops, configurations) still move the applied index. */
+void kv_skip(struct kv *kv, uint64_t index);
+
+/* Results travel to the node that took the request. */
+size_t kv_result_encode(const struct kv_result *result, struct writer *w);
+MUST_USE enum cor_status kv_result_decode(struct cor_bytes in, struct arena *arena,
+                                          struct kv_result *out);
+
+struct kv_info {
+    uint64_t applied; /* log index */
+    uint64_t revision, system_revision;
+    uint64_t compacted;         /* revisions below this one cannot be read */
+    uint64_t cluster_time;      /* of the last entry */
+    uint64_t keys[KV_N_TABLES]; /* live */
+    uint64_t history_bytes;     /* versions and tombstones that only history needs */
+    uint64_t memory_bytes;      /* slabs, nodes, indexes: what we asked of the system */
+    uint64_t live_bytes;        /* keys and values of the newest versions */
+    uint64_t hash;              /* of the content of all tables and both revisions: equal on all
+                                     nodes at the same applied index. Maintained incrementally. */
+};
+void kv_get_info(const struct kv *kv, struct kv_info *out);
+
+/* Whether a command of @bytes may be proposed: the memory limit is not reached. Deletes and
+ * compactions are always allowed. Checked before proposing, so never an error after. */
+bool kv_has_room(const struct kv *kv, size_t bytes);
+
+/* The revision to which automatic compaction should go now: everything older than @age_ns of
+ * cluster time is dropped, and more if history takes over @bytes_max; at least
+ * history_revisions_min are kept. 0: nothing to do. Proposed by the leader as KV_OP_COMPACT. */
+uint64_t kv_compaction_due(const struct kv *kv, uint64_t age_ns, uint64_t bytes_max);
+
+/* ---- reads ------------------------------------------------------------------------------------ */
+
+/* @revision 0: the newest. COR_OK; COR_ENOTFOUND; COR_ECOMPACTED; COR_EFUTURE. */
+MUST_USE enum cor_status kv_get(const struct kv *kv, uint8_t table, struct cor_bytes key,
+                                uint64_t revision, struct kv_item *out);
+
+/* An ordered walk. The cursor is a value; it dies with the next kv_apply(). */
+struct kv_cursor {
+    const struct kv *kv;
+    const struct kv_root *root; /* NULL: the newest */
+    struct kv_range range;
+    uint64_t revision;
+    const void *leaf; /* private from here on */
+    uint32_t slot;
+    bool done;
+};
+MUST_USE enum cor_status kv_cursor_open(const struct kv *kv, const struct kv_range *range,
+                                        uint64_t revision, struct kv_cursor *out);
+/* False: no more. */
+MUST_USE bool kv_cursor_next(struct kv_cursor *c, struct kv_item *out);
+/* Keys in @range at @revision; costs O(log n) at the newest revision. */
+MUST_USE enum cor_status kv_count(const struct kv *kv, const struct kv_range *range,
+                                  uint64_t revision, uint64_t *out);
+
+/* Hold the present state frozen until kv_root_release(). NULL: roots_max are held. A held root
+ * may be walked from another thread while the loop applies; hold and release are calls of the
+ * loop. */
+struct kv_root *kv_root_hold(struct kv *kv);
+void kv_root_release(struct kv *kv, struct kv_root *root);
+void kv_root_get_info(const struct kv_root *root, struct kv_info *out);
+MUST_USE enum cor_status kv_root_cursor(const struct kv_root *root,
+                                        const struct kv_range *range, struct kv_cursor *out);
+
+/* ---- changes ------------------------------------------------------------------------------------ */
+
+enum kv_event_type {
+    KV_EVENT_PUT = 1,
+    KV_EVENT_DELETE = 2
+};
+
+struct kv_event {
+    uint8_t type; /* enum kv_event_type */
+    uint8_t table;
+    struct kv_item item; /* DELETE: key and mod_revision only */
+    bool has_prev;
+    struct kv_item prev; /* the version before, if history still has it */
+};
+
+/* The events of one revision of table 0 that lie in @range, in key order, from history. COR_OK;
+ * COR_ECOMPACTED; COR_EFUTURE. Borrowed until the next kv_apply(). */
+MUST_USE enum cor_status kv_events(const struct kv *kv, const struct kv_range *range,
+                                   uint64_t revision,
+                                   void (*each)(void *arg, const struct kv_event *e),
+                                   void *arg);
+
+/*
+ * The watch index: who wants to hear of which keys. kv_apply() calls @on_change once per changed
+ * key and watcher of it; a change that concerns nobody costs one look-up, whatever the number of
+ * watchers elsewhere. Watchers are embedded in their owners.
+ */
+struct kv_watcher {
+    struct kv_range range; /* owned by the watcher's owner, unchanged while added */
+    void *arg;
+    /* Private from here on. */
+    struct kv_watcher *next, **link;
+    void *node;
+    uint64_t mark;
+};
+void kv_watch_add(struct kv *kv, struct kv_watcher *w);
+void kv_watch_remove(struct kv *kv, struct kv_watcher *w);
+/* One callback for the store: called inside kv_apply(), after the entry has taken effect, for each
+ * event and each watcher it concerns; and once with watcher == NULL for each event that at least one watcher wants,
+ * before those calls, so that the receiver can make one shared copy. It must not call kv_apply
+ * or kv_watch_*. */
+void kv_on_change(struct kv *kv,
+                  void (*on_change)(void *arg, const struct kv_event *e, struct kv_watcher *w),
+                  void *arg);
+
+/* The newest mod revision (table 0) or system revision (others) that ever touched a key in @range,
+ * deletions included: the index of a blocking query. At least 1; exact for one key while history or
+ * tombstones hold it, otherwise not lower than the truth. */
+uint64_t kv_range_revision(const struct kv *kv, const struct kv_range *range);
+
+/* Assert everything that must hold inside; slow. For tests and the simulator. */
+void kv_check(const struct kv *kv);
+
+#endif
