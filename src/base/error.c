@@ -1,3 +1,4 @@
+/* error.c - texts for people, in fixed memory: what does not fit is cut, never an error itself. */
 #include "base/error.h"
 
 #include <stdarg.h>
@@ -17,6 +18,16 @@ enum cor_status error_set(struct cor_error *err, enum cor_status st, const char 
     return st;
 }
 
+/* Copy what fits of @from, always ended; returns the length copied. */
+static size_t append(char *to, size_t room, const char *from)
+{
+    size_t len = strlen(from);
+    size_t n = len < room ? len : room - 1;
+    memcpy(to, from, n);
+    to[n] = '\0';
+    return n;
+}
+
 enum cor_status error_prefix(struct cor_error *err, const char *format, ...)
 {
     if (err == NULL) {
@@ -28,7 +39,8 @@ enum cor_status error_prefix(struct cor_error *err, const char *format, ...)
     int n = vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
     size_t used = n < 0 ? 0 : ((size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
-    snprintf(text + used, sizeof text - used, ": %s", err->text);
+    used += append(text + used, sizeof text - used, ": ");
+    append(text + used, sizeof text - used, err->text);
     memcpy(err->text, text, sizeof text);
     return err->status;
 }
