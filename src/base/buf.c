@@ -1,3 +1,4 @@
+/* buf.c - reference-counted bytes; the count belongs to one thread. */
 #include "base/buf.h"
 
 #include "base/assert.h"

@@ -1,3 +1,4 @@
+/* event.c - building events and handing them to the sink. */
 #include "base/event.h"
 
 #include "base/assert.h"

@@ -1,3 +1,4 @@
+/* format.c - the one place where the pure rooms' text is formatted. */
 #include "base/format.h"
 
 #include "base/assert.h"

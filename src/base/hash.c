@@ -1,3 +1,4 @@
+/* hash.c - XXH3-64 from libxxhash's header. */
 #include "base/hash.h"
 
 /* One translation unit holds the inlined library: smaller binary, one place to vectorize. */

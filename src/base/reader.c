@@ -1,3 +1,4 @@
+/* reader.c - the one bounds check of all decoders is reader_skip(). */
 #include "base/reader.h"
 
 #include <string.h>

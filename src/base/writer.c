@@ -1,3 +1,4 @@
+/* writer.c - the one bounds check of all encoders is writer_bytes(). */
 #include "base/writer.h"
 
 #include <stddef.h>
