@@ -98,10 +98,12 @@ struct cor_raft_options {
     uint32_t runs_max;       /* 256: term runs kept; older ones are asked for (COR_ENEEDTERM) */
     uint32_t inflight_messages_max; /* 64 appends per peer on their way */
     uint64_t inflight_bytes_max;    /* 16 MiB per peer on their way */
-    uint64_t message_bytes_max;     /* 1 MiB per append; one entry always fits */
+    uint64_t message_bytes_max;     /* 1 MiB per append, one entry always fits; kept by the
+                                       host, which cuts and reports (COR_RAFT_EV_SENT) */
     uint64_t uncommitted_bytes_max; /* 64 MiB proposed and not committed */
     uint32_t reads_max;             /* 1024 reads waiting for a quorum round */
     uint32_t writes_max;            /* 64 tracked writes in flight; more are joined */
+    uint32_t message_entries_max;   /* 4096 entries per append */
 };
 
 enum cor_raft_role {
@@ -148,11 +150,11 @@ struct cor_raft_message {
     uint64_t match;         /* APPEND_REPLY: durable and verified; HEARTBEAT_REPLY likewise */
     uint64_t received;      /* replies: verified, durable or not: tells the leader about loss */
     uint64_t sent_at;   /* HEARTBEAT, APPEND: the sender's clock; echoed in the reply. Leases
-                               start here. */
+                               start here. HEARTBEAT with 0: news of a commit, no reply wanted. */
     uint64_t context;   /* HEARTBEAT(_REPLY): read round; READ(_REPLY): the asker's read id */
     uint64_t index;     /* READ_REPLY: the read index */
     uint64_t first;     /* APPEND: index of the first entry, prev.index + 1 */
-    uint32_t n_entries; /* APPEND */
+    uint32_t n_entries; /* APPEND; outgoing: at most so many, see COR_RAFT_EV_SENT */
     /* APPEND, incoming only: borrowed for the call. Outgoing: NULL, the host fetches the range
      * [first, first + n_entries) in the same turn, or checks that term and role are unchanged. */
     const struct cor_raft_entry *entries;
@@ -170,7 +172,22 @@ enum cor_raft_event_type {
     COR_RAFT_EV_PEER_LOST, /* peer: its connection closed; what was on its way may be gone */
     COR_RAFT_EV_DISK,      /* disk */
     COR_RAFT_EV_CONTINUE,  /* after an update with more == true */
+    COR_RAFT_EV_SENT,      /* sent: what became of an outgoing APPEND with entries */
 };
+
+/*
+ * COR_RAFT_EV_SENT. The core does not know sizes, so an outgoing APPEND with n_entries > 0 names the
+ * most that may go. The host sends that, or the first n of them: it cuts at message_bytes_max (but
+ * sends at least one entry) and where its memory of recent entries ends. It sends nothing (n = 0, and
+ * the message does not leave) when the link is down or its queue full, or the log could not be read.
+ *
+ * It reports each such APPEND once: in the same turn, after the whole update was carried out, before
+ * any event of another type. (So it notes peer, first, n and bytes while it sends, and then steps
+ * through its notes.) The update of such a step may hold the next APPEND for the same peer, never one
+ * for another: a catch-up goes round until a window is full. After n = 0 the core waits until it hears
+ * from the peer. An append that is not reported counts as sent whole, with 0 bytes. A report of one
+ * that the core has given up meanwhile is ignored; more than was named is COR_EINVAL.
+ */
 
 struct cor_raft_event {
     uint8_t type;
@@ -200,6 +217,12 @@ struct cor_raft_event {
             cor_node_id peer;
         } lost;
         struct {
+            cor_node_id peer;
+            uint64_t first; /* as in the message */
+            uint32_t n;     /* entries sent; at most the message's n_entries */
+            uint64_t bytes; /* of these entries as they travel; counted by inflight_bytes_max */
+        } sent;
+        struct {
             bool full; /* no room for entries; terms and votes still fit (reserve) */
         } disk;
     };
@@ -207,6 +230,8 @@ struct cor_raft_event {
 
 /* ---- updates -------------------------------------------------------------------------------- */
 
+/* Each read gets exactly one result, in its own step or a later one. COR_ENOTLEADER on a follower: the
+ * leader changed, refused or did not answer within election_max; ask again. */
 struct cor_raft_read_result {
     uint64_t id;
     uint64_t index;         /* serve once applied >= index */
@@ -281,7 +306,10 @@ COR_API enum cor_status cor_raft_init(void *memory, size_t size,
  * COR_ENOTLEADER, COR_EBUSY, COR_ENOSPACE (PROPOSE), nothing proposed; the update still counts.
  * COR_EPROTO   (RECEIVE) no correct peer sends this; nothing changed: drop the connection.
  * COR_ENEEDTERM nothing changed: repeat the event with the runs that update.need_* asks for.
- * COR_EINVAL   the host broke the contract (time, order of seq or index); nothing changed.
+ * COR_EINVAL   the host broke the contract (time, order of seq or index), or proposed what the core
+ *              does not take (configurations, for now); nothing changed.
+ *
+ * *update is filled in every case; when nothing changed it asks for nothing.
  *
  * Source: dissertation, Figure 3.1; 3.4 to 3.6; 6.4; 9.6; 10.2.1.
  */
