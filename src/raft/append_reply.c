@@ -36,12 +36,13 @@ void raft_on_append_reply(struct cor_raft *r, const struct cor_raft_message *m)
         back_off(r, p, m);
         return;
     }
-    p->paused = 0;
     uint64_t has = raft_max(p->match, m->received);
     if (p->progress == COR_RAFT_PIPELINE) {
+        p->paused = 0;
         p->next = raft_max(p->next, has + 1);
-    } else if (has + 1 >= r->first) {
+    } else if (has >= p->probe_goal && has + 1 >= r->first) {
         p->progress = COR_RAFT_PIPELINE;
+        p->paused = 0;
         p->next = has + 1;
     }
     COR_ASSERT(p->next > p->match);

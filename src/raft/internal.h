@@ -61,7 +61,8 @@ struct raft_peer {
     uint64_t received;    /* what it said it has, durable or not */
     uint64_t progress_at; /* when match or received last moved, or the window began to fill */
     uint64_t probe_at; /* when the last probe left; 0: repeat it as soon as the peer is heard */
-    uint64_t heard_at; /* 0: not since this node became leader */
+    uint64_t probe_goal;  /* the probe met its match once the peer holds this much */
+    uint64_t heard_at;    /* 0: not since this node became leader */
     uint64_t lease_from;  /* our clock when we sent the newest message it acknowledged */
     uint64_t round;       /* newest read round it acknowledged */
     uint64_t commit_sent; /* commit index it knows, if no message was lost */

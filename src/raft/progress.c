@@ -38,6 +38,7 @@ void raft_peer_reset(struct cor_raft *r, struct raft_peer *p, uint64_t next)
     clear_inflight(p);
     p->progress = COR_RAFT_PROBE;
     p->paused = 0;
+    p->probe_goal = 0;
     p->match = 0;
     p->next = next;
     p->received = 0;
@@ -57,6 +58,7 @@ void raft_peer_probe(struct raft_peer *p, uint64_t next)
     p->next = raft_max(next, p->match + 1); /* never ask for what was confirmed */
     p->paused = 0;
     p->probe_at = 0;
+    p->probe_goal = p->next - 1;
 }
 
 void raft_peer_report(struct cor_raft *r, struct raft_peer *p, uint64_t match,

@@ -46,6 +46,9 @@ static void send_append(struct cor_raft *r, struct raft_peer *p)
     if (p->progress == COR_RAFT_PROBE) {
         p->paused = 1;
         p->probe_at = raft_max(r->now, 1);
+        /* A peer that agrees and yet takes nothing has a full disk. It stays with a probe now and
+         * then: in the pipeline each of its answers would set off another append. */
+        p->probe_goal = m->prev.index + (m->n_entries > 0 ? 1 : 0);
         return;
     }
     COR_ASSERT(m->n_entries > 0);
