@@ -35,6 +35,9 @@
 #define ENTRY_DEPTH_MAX 8u
 #define KV_KEY_MAX      8192u      /* bytes */
 #define KV_VALUE_MAX    (1u << 20) /* bytes */
+#define KV_ATTRS_MAX    255u       /* bytes */
+#define KV_OPS_MAX      1024u /* operations in one entry, nested ones and both branches counted */
+#define KV_COMPARES_MAX 1024u      /* in one entry */
 #define ENTRY_OPS_MAX   (3u << 19) /* bytes of encoded operations: 1.5 MiB */
 
 enum entry_dialect {
@@ -99,11 +102,15 @@ enum kv_op_flags {
     KV_KEEP_VALUE = 1u << 1, /* PUT: keep the value; the key must be there */
     KV_KEEP_LEASE = 1u << 2,
     KV_KEEP_ATTRS = 1u << 3,
-    KV_BUMP_LOCK = 1u << 4,  /* PUT: one more in the lock index of the attributes */
+    KV_BUMP_LOCK = 1u << 4,  /* PUT: one more in the lock index, which is the varint that
+                                attributes begin with; the one in @attrs is ignored */
     KV_WANT_PREV = 1u << 5,  /* PUT, DELETE: the previous item in the result */
     KV_COUNT_ONLY = 1u << 6, /* RANGE */
     KV_KEYS_ONLY = 1u << 7,  /* RANGE */
+    KV_MUST_EXIST = 1u << 8, /* PUT: the key must be there (etcd's ignore_lease) */
 };
+
+#define KV_OP_FLAGS_KNOWN 0x1ffu
 
 /*
  * A range of keys: [key, end). @end empty: the one key. To address "all keys from @key on" set
@@ -129,7 +136,8 @@ enum kv_compare_op {
     KV_NOT_EQUAL
 };
 
-/* A missing key compares as all zeros; its value compares as unequal to anything. */
+/* A missing key, or a range without keys, compares as all zeros once; a comparison of its value
+ * never holds, not even KV_NOT_EQUAL (etcd). */
 struct kv_compare {
     struct kv_range range; /* must hold for every key in it */
     uint8_t field;         /* enum kv_compare_field */
@@ -148,7 +156,7 @@ struct kv_op {
     uint64_t revision;       /* RANGE: 0 or a past revision; COMPACT */
     uint64_t limit;          /* RANGE: 0: none */
     struct kv_compare check; /* CHECK */
-    struct cor_bytes txn;    /* TXN: encoded operations, without a mode byte */
+    struct cor_bytes txn;    /* TXN: counts, compares, then, else; as after the mode byte */
 };
 
 /*
@@ -159,6 +167,9 @@ struct kv_op {
  */
 void kv_encode_txn_begin(struct writer *w, uint32_t n_compares, uint32_t n_then,
                          uint32_t n_else);
+/* The same for the bytes of a nested transaction (kv_op.txn): without the mode byte. */
+void kv_encode_nested_begin(struct writer *w, uint32_t n_compares, uint32_t n_then,
+                            uint32_t n_else);
 void kv_encode_stepwise_begin(struct writer *w, uint32_t n);
 void kv_encode_compare(struct writer *w, const struct kv_compare *c);
 void kv_encode_op(struct writer *w, const struct kv_op *op);
@@ -169,8 +180,19 @@ void kv_encode_one(struct writer *w, const struct kv_op *op);
 void kv_decode_compare(struct reader *r, struct kv_compare *out);
 void kv_decode_op(struct reader *r, struct kv_op *out);
 
-/* Check @ops as kv_apply() will read them: well-formed, limits, known kinds, no key put twice in
- * a pre-state transaction. COR_OK; COR_EPROTO; COR_EFOREIGN; COR_ETOOBIG; COR_EINVAL (@err). */
+/* The start of encoded operations: how many there are, or of which counts a TXN consists. */
+struct kv_txn_head {
+    uint64_t n_compares, n_then, n_else;
+};
+void kv_decode_txn_head(struct reader *r, struct kv_txn_head *out);
+
+/*
+ * Check @ops as kv_apply() will read them: well-formed, limits, known kinds, and for a pre-state
+ * transaction etcd's rule of duplicates: no key put twice, nor put and deleted, where both can
+ * happen together. (As in etcd, a deletion "from key on" does not count, nor does a nested deletion
+ * after a nested put.) A compaction stands alone in its entry. What this accepts, kv_apply() accepts.
+ * COR_OK; COR_EPROTO; COR_EFOREIGN; COR_ETOOBIG; COR_EINVAL (@err).
+ */
 MUST_USE enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err);
 
 /* The end of the range of all keys that begin with @prefix, written to @out (prefix.len bytes of

@@ -35,8 +35,14 @@ struct kv_root;
 struct kv_options {
     uint64_t memory_max;            /* bytes, hard; 0: 4 GiB. See kv_has_room. */
     uint64_t history_revisions_min; /* 1000: always kept by automatic compaction */
-    uint32_t roots_max;             /* 8 held roots */
+    uint32_t roots_max;             /* 8 held roots; at most KV_ROOTS_MAX */
+    /* Where memory comes from; NULL: malloc and free. May return NULL: see docs/store.md. */
+    void *(*allocate)(void *arg, size_t size);
+    void (*release)(void *arg, void *memory, size_t size);
+    void *memory_arg;
 };
+
+#define KV_ROOTS_MAX 64u
 
 /* NULL: out of memory. */
 struct kv *kv_new(const struct kv_options *options);
@@ -89,6 +95,11 @@ MUST_USE enum cor_status kv_apply(struct kv *kv, uint64_t index, struct cor_byte
 /* Entries without a command (no-ops, configurations) still move the applied index. */
 void kv_skip(struct kv *kv, uint64_t index);
 
+/* Housekeeping that has no deadline: drop compacted history, empty sparse slabs. Each kv_apply()
+ * and kv_skip() does a little of it; an idle node may call this until it returns false. At most
+ * @steps steps of about a microsecond each. Never changes what can be read. */
+bool kv_tend(struct kv *kv, uint32_t steps);
+
 /* Results travel to the node that took the request. */
 size_t kv_result_encode(const struct kv_result *result, struct writer *w);
 MUST_USE enum cor_status kv_result_decode(struct cor_bytes in, struct arena *arena,
@@ -103,7 +114,7 @@ struct kv_info {
     uint64_t history_bytes;     /* versions and tombstones that only history needs */
     uint64_t memory_bytes;      /* slabs, nodes, indexes: what we asked of the system */
     uint64_t live_bytes;        /* keys and values of the newest versions */
-    uint64_t hash;              /* of the content of all tables and both revisions: equal on all
+    uint64_t hash; /* of the live content of all tables and both revisions: equal on all
                                      nodes at the same applied index. Maintained incrementally. */
 };
 void kv_get_info(const struct kv *kv, struct kv_info *out);
@@ -119,18 +130,26 @@ uint64_t kv_compaction_due(const struct kv *kv, uint64_t age_ns, uint64_t bytes_
 
 /* ---- reads ------------------------------------------------------------------------------------ */
 
-/* @revision 0: the newest. COR_OK; COR_ENOTFOUND; COR_ECOMPACTED; COR_EFUTURE. */
+/* @revision 0: the newest. COR_OK; COR_ENOTFOUND; COR_ECOMPACTED; COR_EFUTURE. Tables other than 0
+ * have no history: every revision before the present one is compacted. */
 MUST_USE enum cor_status kv_get(const struct kv *kv, uint8_t table, struct cor_bytes key,
                                 uint64_t revision, struct kv_item *out);
 
-/* An ordered walk. The cursor is a value; it dies with the next kv_apply(). */
+/* A way from the root of a tree to a place in a leaf (tree.h). Private. */
+#define KV_TREE_DEPTH_MAX 12u
+struct tree_path {
+    uint32_t node[KV_TREE_DEPTH_MAX];
+    uint8_t at[KV_TREE_DEPTH_MAX];
+    uint8_t depth; /* 0: the tree is empty */
+};
+
+/* An ordered walk. The cursor is a value; it dies with the next kv_apply(), or with its root. */
 struct kv_cursor {
     const struct kv *kv;
     const struct kv_root *root; /* NULL: the newest */
-    struct kv_range range;
-    uint64_t revision;
-    const void *leaf; /* private from here on */
-    uint32_t slot;
+    struct kv_range range;      /* its bytes stay the caller's */
+    uint64_t revision;          /* 0: the newest */
+    struct tree_path path;      /* private from here on */
     bool done;
 };
 MUST_USE enum cor_status kv_cursor_open(const struct kv *kv, const struct kv_range *range,
@@ -162,11 +181,12 @@ struct kv_event {
     uint8_t table;
     struct kv_item item; /* DELETE: key and mod_revision only */
     bool has_prev;
-    struct kv_item prev; /* the version before, if history still has it */
+    struct kv_item prev; /* the version before this revision, if history still has it */
 };
 
-/* The events of one revision of table 0 that lie in @range, in key order, from history. COR_OK;
- * COR_ECOMPACTED; COR_EFUTURE. Borrowed until the next kv_apply(). */
+/* The events of one revision of table 0 that lie in @range, from history, in the order in which they
+ * happened (etcd's sub-revisions; deletions of a range by key). COR_OK; COR_ECOMPACTED; COR_EFUTURE.
+ * The compacted revision itself still has its events. Borrowed until the next kv_apply(). */
 MUST_USE enum cor_status kv_events(const struct kv *kv, const struct kv_range *range,
                                    uint64_t revision,
                                    void (*each)(void *arg, const struct kv_event *e),
@@ -180,10 +200,12 @@ MUST_USE enum cor_status kv_events(const struct kv *kv, const struct kv_range *r
 struct kv_watcher {
     struct kv_range range; /* owned by the watcher's owner, unchanged while added */
     void *arg;
-    /* Private from here on. */
-    struct kv_watcher *next, **link;
-    void *node;
-    uint64_t mark;
+    /* Private from here on: see watch.h. */
+    struct kv_watcher *parent, *child[2]; /* in the tree of distinct ranges */
+    struct kv_watcher *widest;            /* below here: whose range ends last */
+    struct kv_watcher *next, *previous;   /* others of the same range, in a ring */
+    uint64_t priority;
+    bool in_tree;
 };
 void kv_watch_add(struct kv *kv, struct kv_watcher *w);
 void kv_watch_remove(struct kv *kv, struct kv_watcher *w);
@@ -196,8 +218,9 @@ void kv_on_change(struct kv *kv,
                   void *arg);
 
 /* The newest mod revision (table 0) or system revision (others) that ever touched a key in @range,
- * deletions included: the index of a blocking query. At least 1; exact for one key while history or
- * tombstones hold it, otherwise not lower than the truth. */
+ * deletions included: the index of a blocking query. At least 1, at most the present revision; exact
+ * for one key while history or tombstones hold it, otherwise not lower than the truth (a leaf of up
+ * to 64 keys remembers one revision for all that compaction removed from it). */
 uint64_t kv_range_revision(const struct kv *kv, const struct kv_range *range);
 
 /* Assert everything that must hold inside; slow. For tests and the simulator. */
