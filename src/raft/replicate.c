@@ -72,14 +72,15 @@ void raft_send_appends(struct cor_raft *r)
     }
 }
 
-/* Followers apply when they hear of a commit; do not let them wait for the next heartbeat. */
+/* Followers apply when they hear of a commit: do not let them wait for the next heartbeat. While appends
+ * are on their way to a peer there is no need; the next one, or its last answer, brings the news. */
 void raft_send_commit_news(struct cor_raft *r)
 {
     COR_ASSERT(raft_is_leader(r));
     for (uint32_t i = 0; i < r->n_peers; i++) {
         struct raft_peer *p = &r->peers[i];
         uint64_t commit = raft_min(r->commit, p->match);
-        if (raft_is_self(r, p) || p->lost || commit <= p->commit_sent) {
+        if (raft_is_self(r, p) || p->lost || p->n_inflight > 0 || commit <= p->commit_sent) {
             continue;
         }
         raft_send(r, COR_RAFT_MSG_HEARTBEAT, p->id)->commit = commit;

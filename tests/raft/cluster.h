@@ -92,6 +92,8 @@ struct cluster {
     enum cor_status status;
     struct cor_raft_update update;
     uint64_t n_need_term, n_cut;
+    /* Called after each step, with the update still whole; may be NULL. */
+    void (*on_step)(struct cluster *c, cor_node_id id, const struct cor_raft_info *before);
 };
 
 #define CLUSTER_CHECK(c, cond)                                                                 \
@@ -422,6 +424,7 @@ static inline void cluster_step(struct cluster *c, cor_node_id id, struct cor_ra
     CLUSTER_CHECK(c, c->status != COR_EPROTO);
     cor_raft_check(n->raft, n->before);
     struct cor_raft_update u = c->update;
+    const struct cor_raft_info was = n->info;
     cluster_take_write(c, n, ev, in);
     cor_raft_get_info(n->raft, &n->info);
     CLUSTER_CHECK(c, n->info.last == n->last);
@@ -433,6 +436,9 @@ static inline void cluster_step(struct cluster *c, cor_node_id id, struct cor_ra
     n->deadline = u.deadline;
     cluster_take_reads(c, n);
     bool more = u.more;
+    if (c->on_step != NULL) {
+        c->on_step(c, id, &was);
+    }
     cluster_send(c, n);
     if (more) {
         struct cor_raft_event again = {.type = COR_RAFT_EV_CONTINUE};
