@@ -11,9 +11,9 @@
 #define STATE_BEGIN offsetof(struct cor_raft, now)
 #define STATE_END   offsetof(struct cor_raft, n_messages)
 
-_Static_assert(sizeof(struct raft_peer) == 8 + 8 + 11 * 8 + 8, "padding would be hashed");
+_Static_assert(sizeof(struct raft_peer) == 14 * sizeof(uint64_t), "padding would be hashed");
 _Static_assert(offsetof(struct cor_raft, peers) % 8 == 0 &&
-                   offsetof(struct cor_raft, role) + 10 * 4 + 8 ==
+                   offsetof(struct cor_raft, role) + 10 * sizeof(uint32_t) + 8 ==
                        offsetof(struct cor_raft, peers),
                "padding would be hashed");
 _Static_assert(STATE_END == offsetof(struct cor_raft, peers) +

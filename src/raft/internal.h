@@ -205,7 +205,7 @@ struct raft_layout {
 /* Fill in the defaults; false when an option is out of range. */
 MUST_USE bool raft_options_complete(const struct cor_raft_options *in,
                                     struct cor_raft_options *out);
-struct raft_layout raft_layout_of(const struct cor_raft_options *complete);
+struct raft_layout raft_layout_of(const struct cor_raft_options *o);
 
 /* ---- log.c: the log as runs of terms ---------------------------------------------------------- */
 

@@ -130,6 +130,9 @@ static void check_change(const struct cor_raft *r, const struct cor_raft *was)
     COR_ASSERT(r->durable_seq >= was->durable_seq);
     COR_ASSERT(r->round >= was->round);
     COR_ASSERT(r->seq <= was->seq + 1); /* one write in a step */
+    /* Figure 3.1: a term or vote that changed is written. */
+    COR_ASSERT_IMPLIES(r->term != was->term || r->vote != was->vote,
+                       r->hard_seq == r->seq && r->seq == was->seq + 1);
     if (r->term == was->term) {
         /* 3.4: one vote per term. */
         COR_ASSERT_IMPLIES(was->vote != 0, r->vote == was->vote);

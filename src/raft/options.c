@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define MS 1000000u
+#define MS UINT64_C(1000000)
 
-#define DURATION_MAX       (3600u * 1000u * (uint64_t)MS) /* an hour */
+#define DURATION_MAX       (3600u * UINT64_C(1000) * MS) /* an hour */
 #define LEASE_PERMILLE_MAX 950u
 #define TABLE_MAX          (1u << 20) /* elements of any table */
 #define BYTES_MAX          (1ull << 40)

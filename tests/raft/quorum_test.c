@@ -266,8 +266,72 @@ static void unknown_kinds_are_refused(void)
     core_free(&c);
 }
 
+/* Each field of each kind of message, one at a time, set to what no peer can mean. */
+static void messages_out_of_all_bounds_are_refused(void)
+{
+    const uint64_t huge = UINT64_MAX;
+    struct cor_raft_entry e = {1, COR_ENTRY_COMMAND, 1};
+    struct cor_raft_entry untyped = {1, 0, 1};
+    struct cor_raft_entry unknown = {1, 9, 1};
+    const struct cor_raft_message bad[] = {
+        {.type = COR_RAFT_MSG_APPEND, .term = 0},
+        {.type = COR_RAFT_MSG_APPEND, .term = 1, .sent_at = huge},
+        {.type = COR_RAFT_MSG_APPEND, .term = 1, .commit = huge},
+        {.type = COR_RAFT_MSG_APPEND, .term = 1, .prev = {huge, 1}},
+        {.type = COR_RAFT_MSG_APPEND, .term = 1, .n_entries = 1, .first = 1},
+        {.type = COR_RAFT_MSG_APPEND, .term = 1, .n_entries = 1, .first = 2, .entries = &e},
+        {.type = COR_RAFT_MSG_APPEND,
+         .term = 1,
+         .n_entries = 1,
+         .first = 1,
+         .entries = &untyped},
+        {.type = COR_RAFT_MSG_APPEND,
+         .term = 1,
+         .n_entries = 1,
+         .first = 1,
+         .entries = &unknown},
+        {.type = COR_RAFT_MSG_HEARTBEAT, .term = 0},
+        {.type = COR_RAFT_MSG_HEARTBEAT, .term = 1, .sent_at = huge},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 0},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 1, .match = 1},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 1, .received = huge},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 1, .sent_at = huge},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 1, .prev = {1, huge}},
+        {.type = COR_RAFT_MSG_APPEND_REPLY, .term = 1, .prev = {huge, 1}},
+        {.type = COR_RAFT_MSG_HEARTBEAT_REPLY, .term = 0},
+        {.type = COR_RAFT_MSG_HEARTBEAT_REPLY, .term = 1, .match = 1},
+        {.type = COR_RAFT_MSG_VOTE, .term = 0},
+        {.type = COR_RAFT_MSG_VOTE, .term = 1, .prev = {1, 1}}, /* its own term's entries */
+        {.type = COR_RAFT_MSG_VOTE, .term = 2, .prev = {1, huge}},
+        {.type = COR_RAFT_MSG_PRE_VOTE, .term = 0},
+        {.type = COR_RAFT_MSG_PRE_VOTE, .term = huge},
+        {.type = COR_RAFT_MSG_VOTE_REPLY, .term = 0},
+        {.type = COR_RAFT_MSG_PRE_VOTE_REPLY, .term = 0},
+        {.type = COR_RAFT_MSG_READ, .term = 0},
+        {.type = COR_RAFT_MSG_READ_REPLY, .term = 0},
+        {.type = COR_RAFT_MSG_READ_REPLY, .term = 1},
+        {.type = COR_RAFT_MSG_READ_REPLY, .term = 1, .index = huge},
+        {.type = COR_RAFT_MSG_SNAPSHOT, .term = 0},
+    };
+    struct core c = core_new(3, 0, "");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ROW("message %u", (unsigned)i);
+        struct cor_raft_message m = bad[i];
+        m.from = 2;
+        core_receive(&c, m);
+        CHECK_EQ(c.status, COR_EPROTO);
+    }
+    struct cor_raft_message astray = {
+        .type = COR_RAFT_MSG_HEARTBEAT, .from = 2, .to = 3, .term = 1, .sent_at = 1};
+    core_step(&c, (struct cor_raft_event){.type = COR_RAFT_EV_RECEIVE, .message = &astray});
+    CHECK_EQ(c.status, COR_EPROTO);
+    core_vote_reply(&c, COR_RAFT_MSG_PRE_VOTE_REPLY, 2, 0, true); /* a fresh voter may refuse */
+    CHECK_EQ(c.status, COR_OK);
+    core_free(&c);
+}
+
 TEST_MAIN(TEST(majorities_agree_with_their_definition), TEST(options_out_of_range_have_no_size),
           TEST(recovered_state_is_checked), TEST(configurations_are_checked),
           TEST(memory_that_does_not_fit_is_refused), TEST(a_clone_goes_on_like_the_original),
           TEST(views_show_the_configuration), TEST(learners_are_fed_and_not_counted),
-          TEST(unknown_kinds_are_refused))
+          TEST(unknown_kinds_are_refused), TEST(messages_out_of_all_bounds_are_refused))

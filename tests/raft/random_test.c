@@ -68,7 +68,7 @@ static void random_request(struct cluster *c)
 {
     cor_node_id id = 1 + prng_below(&c->rng, c->n);
     cor_node_id leader = cluster_leader(c);
-    if (leader != 0 && prng_below(&c->rng, 3) != 0) {
+    if (leader != 0 && prng_below(&c->rng, 2) == 0) {
         id = leader;
     }
     struct cluster_node *n = cluster_node(c, id);
