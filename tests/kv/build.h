@@ -51,12 +51,7 @@ static inline void world_open(struct world *w)
 
 static inline void world_close(struct world *w)
 {
-    arena_reset(&w->arena);
     kv_free(w->kv);
-#if HAVE_ASAN
-    void __asan_unpoison_memory_region(void const volatile *p, size_t n);
-    __asan_unpoison_memory_region(w->memory, WORLD_ARENA);
-#endif
     free(w->memory);
     free(w->entry);
 }
