@@ -2,9 +2,9 @@
  *
  * raft_step_fuzz.c - any sequence of events, well-formed or not, into one core.
  *
- * Beyond "does not crash": cor_raft_check holds after every step against a clone from before it; a step
- * that reports an error of the peer or the host leaves the state as it was, by hash; writes are numbered
- * without gaps; a clone that is given the same event makes the same update.
+ * Beyond "does not crash": cor_raft_check holds after every step against a clone from before it;
+ * a step that reports an error of the peer or the host leaves the state as it was, by hash;
+ * writes are numbered without gaps; a clone that is given the same event makes the same update.
  */
 #include "base/assert.h"
 #include "coracle/raft.h"

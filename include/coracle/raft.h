@@ -176,17 +176,19 @@ enum cor_raft_event_type {
 };
 
 /*
- * COR_RAFT_EV_SENT. The core does not know sizes, so an outgoing APPEND with n_entries > 0 names the
- * most that may go. The host sends that, or the first n of them: it cuts at message_bytes_max (but
- * sends at least one entry) and where its memory of recent entries ends. It sends nothing (n = 0, and
- * the message does not leave) when the link is down or its queue full, or the log could not be read.
+ * COR_RAFT_EV_SENT. The core does not know sizes, so an outgoing APPEND with n_entries > 0 names
+ * the most that may go. The host sends that, or the first n of them: it cuts at
+ * message_bytes_max (but sends at least one entry) and where its memory of recent entries ends.
+ * It sends nothing (n = 0, and the message does not leave) when the link is down or its queue
+ * full, or the log could not be read.
  *
- * It reports each such APPEND once: in the same turn, after the whole update was carried out, before
- * any event of another type. (So it notes peer, first, n and bytes while it sends, and then steps
- * through its notes.) The update of such a step may hold the next APPEND for the same peer, never one
- * for another: a catch-up goes round until a window is full. After n = 0 the core waits until it hears
- * from the peer. An append that is not reported counts as sent whole, with 0 bytes. A report of one
- * that the core has given up meanwhile is ignored; more than was named is COR_EINVAL.
+ * It reports each such APPEND once: in the same turn, after the whole update was carried out,
+ * before any event of another type. (So it notes peer, first, n and bytes while it sends, and
+ * then steps through its notes.) The update of such a step may hold the next APPEND for the same
+ * peer, never one for another: a catch-up goes round until a window is full. After n = 0 the
+ * core waits until it hears from the peer. An append that is not reported counts as sent whole,
+ * with 0 bytes. A report of one that the core has given up meanwhile is ignored; more than was
+ * named is COR_EINVAL.
  */
 
 struct cor_raft_event {
@@ -230,8 +232,8 @@ struct cor_raft_event {
 
 /* ---- updates -------------------------------------------------------------------------------- */
 
-/* Each read gets exactly one result, in its own step or a later one. COR_ENOTLEADER on a follower: the
- * leader changed, refused or did not answer within election_max; ask again. */
+/* Each read gets exactly one result, in its own step or a later one. COR_ENOTLEADER on a
+ * follower: the leader changed, refused or did not answer within election_max; ask again. */
 struct cor_raft_read_result {
     uint64_t id;
     uint64_t index;         /* serve once applied >= index */
@@ -289,8 +291,9 @@ struct cor_raft_recovered {
 };
 
 /*
- * Make a core in @memory (@size bytes, aligned to 16, zeroed or not). It starts as a follower that has
- * just heard a leader: a voter that restarts must not help to break a lease it acknowledged.
+ * Make a core in @memory (@size bytes, aligned to 16, zeroed or not). It starts as a follower
+ * that has just heard a leader: a voter that restarts must not help to break a lease it
+ * acknowledged.
  *
  * COR_OK; COR_EINVAL: an option, or what was recovered, contradicts itself; @memory is undefined.
  */

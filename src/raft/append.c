@@ -87,8 +87,8 @@ struct raft_append_fit raft_append_inspect(const struct cor_raft *r,
 }
 
 /* Where the leader should probe next: our last place at or before prev whose term is not above
- * prev's. Whole terms are skipped, so k diverging terms cost O(k) round trips (3.5). What is committed
- * certainly agrees. */
+ * prev's. Whole terms are skipped, so k diverging terms cost O(k) round trips (3.5). What is
+ * committed certainly agrees. */
 static void reject(struct cor_raft *r, const struct cor_raft_message *m)
 {
     COR_ASSERT(m->prev.index > r->commit); /* every log agrees up to the commit index */
@@ -139,7 +139,8 @@ void raft_on_append(struct cor_raft *r, const struct cor_raft_message *m,
     }
     /* What we hold is skipped before anything is touched. A delayed duplicate of an older, shorter
      * message must not cut off entries that we have since acknowledged: the leader may already
-     * have counted them towards a commit. A full disk takes nothing new, and says how far it got. */
+     * have counted them towards a commit. A full disk takes nothing new, and says how far it
+     * got. */
     uint64_t vouched = m->prev.index + fit->n_known;
     uint32_t n_new = m->n_entries - fit->n_known;
     if (n_new > 0 && !r->disk_full) {

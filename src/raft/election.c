@@ -7,10 +7,11 @@
  *         +--- a higher term; the leader of this term is heard; no quorum is heard -------+
  *
  * A pre-candidate has not touched its term, so a member that cannot win does not disturb those who
- * can (dissertation 9.6). A candidate's requests leave only when its new term is on disk: otherwise a
- * crash could make it campaign twice in one term, and a late vote of the first time would count in
- * the second. Voters, and the leader itself, turn away candidates for election_min after they heard
- * a leader (4.2.3): leases rest on that. Called by step.c and by the files of the messages.
+ * can (dissertation 9.6). A candidate's requests leave only when its new term is on disk:
+ * otherwise a crash could make it campaign twice in one term, and a late vote of the first time
+ * would count in the second. Voters, and the leader itself, turn away candidates for
+ * election_min after they heard a leader (4.2.3): leases rest on that. Called by step.c and by
+ * the files of the messages.
  */
 #include "raft/internal.h"
 

@@ -1,8 +1,8 @@
 /*
  * hash.c - a number for the state of a core: equal states, equal numbers.
  *
- * Only what decides the future is read: live slots of the rings in their order, not the output of the
- * last step, not dead slots. None of these structures has padding, which is checked here.
+ * Only what decides the future is read: live slots of the rings in their order, not the output
+ * of the last step, not dead slots. None of these structures has padding, which is checked here.
  */
 #include "raft/internal.h"
 

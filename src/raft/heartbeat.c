@@ -1,10 +1,10 @@
 /*
- * heartbeat.c - heartbeats, both halves: they keep the leader in office, carry read rounds (6.4), tell the
- * commit index, and show what got lost.
+ * heartbeat.c - heartbeats, both halves: they keep the leader in office, carry read rounds
+ * (6.4), tell the commit index, and show what got lost.
  *
- * A heartbeat says nothing about where the logs agree, so it can commit no more than an append of the
- * same term has verified. It travels apart from appends and may overtake them. An answer echoes the
- * leader's clock: its lease begins when the question left.
+ * A heartbeat says nothing about where the logs agree, so it can commit no more than an append
+ * of the same term has verified. It travels apart from appends and may overtake them. An answer
+ * echoes the leader's clock: its lease begins when the question left.
  */
 #include "raft/internal.h"
 

@@ -2,11 +2,12 @@
  * internal.h - the core's one block of memory, and what the files of raft/ share.
  *
  * Place in the system: step.c takes an event, checks it (message.c, append.c) without touching
- * anything, hands it to the file of its kind, and closes the step (output.c, replicate.c). All files
- * work on struct cor_raft below; nobody outside raft/ sees it.
+ * anything, hands it to the file of its kind, and closes the step (output.c, replicate.c). All
+ * files work on struct cor_raft below; nobody outside raft/ sees it.
  *
- * The block is relocatable: arrays lie behind the struct at offsets that follow from the options, and
- * are reached through the accessors at the end. Structures that cor_raft_hash() reads have no padding.
+ * The block is relocatable: arrays lie behind the struct at offsets that follow from the
+ * options, and are reached through the accessors at the end. Structures that cor_raft_hash()
+ * reads have no padding.
  */
 #ifndef RAFT_INTERNAL_H
 #define RAFT_INTERNAL_H
@@ -25,8 +26,8 @@
 #define RAFT_LOST_JITTER 30000000u
 #define RAFT_HASTY_MAX   5u
 
-/* Messages of one step: per member at most a heartbeat, an append, news of a commit and a reply; and
- * answers to forwarded reads, of which the rest follows with update.more. */
+/* Messages of one step: per member at most a heartbeat, an append, news of a commit and a reply;
+ * and answers to forwarded reads, of which the rest follows with update.more. */
 #define RAFT_READ_REPLIES_MAX 64u
 #define RAFT_MESSAGES_MAX     (4u * COR_RAFT_MEMBERS_MAX + RAFT_READ_REPLIES_MAX)
 
@@ -207,7 +208,8 @@ MUST_USE bool raft_options_complete(const struct cor_raft_options *in,
                                     struct cor_raft_options *out);
 struct raft_layout raft_layout_of(const struct cor_raft_options *o);
 
-/* ---- log.c: the log as runs of terms ---------------------------------------------------------- */
+/* ---- log.c: the log as runs of terms
+ * ---------------------------------------------------------- */
 
 /* The term at @index <= last; false when the core does not hold it. 0 has term 0. */
 MUST_USE bool raft_log_term(const struct cor_raft *r, uint64_t index, uint64_t *term);
@@ -218,8 +220,8 @@ uint64_t raft_log_known_from(const struct cor_raft *r);
 void raft_log_extend(struct cor_raft *r, uint64_t term, uint64_t n);
 /* Forget entries from @index on. */
 void raft_log_truncate(struct cor_raft *r, uint64_t index);
-/* The highest place at or below @limit whose term is at most @term. Beyond the table it is the place
- * just before it, with term 0 for "unknown". */
+/* The highest place at or below @limit whose term is at most @term. Beyond the table it is the
+ * place just before it, with term 0 for "unknown". */
 struct cor_logid raft_log_floor(const struct cor_raft *r, uint64_t limit, uint64_t term);
 
 /* ---- quorum.c ------------------------------------------------------------------------------- */
@@ -241,7 +243,8 @@ uint64_t raft_quorum_heard_at(const struct cor_raft *r);
 /* Leader: reads may be answered from memory before this time; 0: no lease. */
 uint64_t raft_lease_until(const struct cor_raft *r);
 
-/* ---- progress.c: what the leader knows of each peer --------------------------------------------- */
+/* ---- progress.c: what the leader knows of each peer
+ * --------------------------------------------- */
 
 struct raft_peer *raft_peer_find(struct cor_raft *r, cor_node_id id);
 void raft_peer_reset(struct cor_raft *r, struct raft_peer *p, uint64_t next);
@@ -255,7 +258,8 @@ void raft_inflight_push(struct cor_raft *r, struct raft_peer *p, uint64_t first,
 struct raft_inflight *raft_inflight_newest(struct cor_raft *r, const struct raft_peer *p);
 void raft_inflight_drop_newest(struct cor_raft *r, struct raft_peer *p);
 
-/* ---- writes.c: what is handed to the disk, and what came back ------------------------------------ */
+/* ---- writes.c: what is handed to the disk, and what came back
+ * ------------------------------------ */
 
 /* The step's write; numbers it when it is the first thing in it. */
 void raft_write_hard_state(struct cor_raft *r);
@@ -276,8 +280,8 @@ void raft_reset_election_timer(struct cor_raft *r);
 /* Campaign as soon as the refusal window allows, with a little jitter. */
 void raft_hasten_election(struct cor_raft *r);
 void raft_on_election_timeout(struct cor_raft *r);
-/* When this campaign cannot be won any more and the last leader is known to be gone, do not wait for
- * the timeout. */
+/* When this campaign cannot be won any more and the last leader is known to be gone, do not wait
+ * for the timeout. */
 void raft_campaign_again(struct cor_raft *r);
 /* Send the vote requests that waited for the term to be durable. */
 void raft_send_vote_requests(struct cor_raft *r);
@@ -319,7 +323,8 @@ struct raft_append_fit raft_append_inspect(const struct cor_raft *r,
 void raft_on_append(struct cor_raft *r, const struct cor_raft_message *m,
                     const struct raft_append_fit *fit);
 
-/* ---- message.c --------------------------------------------------------------------------------- */
+/* ---- message.c
+ * --------------------------------------------------------------------------------- */
 
 /* Could a correct peer have sent this to a node in this state? Touches nothing. */
 MUST_USE bool raft_message_is_sane(const struct cor_raft *r, const struct cor_raft_message *m);
@@ -334,7 +339,8 @@ void raft_send_refusal(struct cor_raft *r, const struct cor_raft_message *m);
 void raft_send_parked(struct cor_raft *r);
 void raft_add_result(struct cor_raft *r, uint64_t id, uint64_t index, enum cor_status status);
 
-/* ---- the leader's other work ------------------------------------------------------------------ */
+/* ---- the leader's other work
+ * ------------------------------------------------------------------ */
 
 /* propose.c */
 MUST_USE enum cor_status raft_on_propose(struct cor_raft *r, const struct cor_raft_event *ev);

@@ -1,9 +1,10 @@
 /*
  * invariants.c - what must hold of one core after every step, and between two steps.
  *
- * Called by tests, fuzzers and the simulator through cor_raft_check(). Each line is a sentence of the
- * dissertation (Figure 3.2 as far as one server can see it) or of a comment in internal.h. Kept apart
- * from the code it checks, so that one cannot be "fixed" to suit the other in the same hunk.
+ * Called by tests, fuzzers and the simulator through cor_raft_check(). Each line is a sentence
+ * of the dissertation (Figure 3.2 as far as one server can see it) or of a comment in
+ * internal.h. Kept apart from the code it checks, so that one cannot be "fixed" to suit the
+ * other in the same hunk.
  */
 #include "raft/internal.h"
 

@@ -1,9 +1,9 @@
 /*
  * message.c - is this a message that a correct peer could have sent to us, now?
  *
- * Called by step.c before anything is touched. Stale, doubled and reordered messages pass: the network
- * may do anything. What fails here is a peer that lies or is broken, and is answered COR_EPROTO; it must
- * never reach the assertions behind.
+ * Called by step.c before anything is touched. Stale, doubled and reordered messages pass: the
+ * network may do anything. What fails here is a peer that lies or is broken, and is answered
+ * COR_EPROTO; it must never reach the assertions behind.
  */
 #include "raft/internal.h"
 

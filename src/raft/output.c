@@ -2,8 +2,8 @@
  * output.c - what leaves the core in a step: messages, answers to reads, parked answers.
  *
  * Dissertation, Figure 3.1: state is updated on stable storage before responding. So answers that
- * speak for our term, vote or log are parked, at most one of each kind, and leave here from the step
- * that finds them durable. Acknowledgements are cumulative: one stands for all before it.
+ * speak for our term, vote or log are parked, at most one of each kind, and leave here from the
+ * step that finds them durable. Acknowledgements are cumulative: one stands for all before it.
  */
 #include "raft/internal.h"
 

@@ -1,13 +1,13 @@
 /*
  * read.c - linearizable reads without the log: ReadIndex and leases. Dissertation 6.4.
  *
- * The leader notes its commit index, makes sure that it still leads, and answers with that index. To
- * make sure it sends a *round*: heartbeats with a number of its own making, which a quorum must echo. (Never
- * an id of the asker: a repeated id and a doubled echo have made other implementations answer from the
- * past.) A read counts only echoes of rounds that were sent after it arrived. One round is out at a
- * time; reads that arrive meanwhile share the next one. Under a valid lease no round is needed. In
- * either case an entry of the leader's own term must be committed first: before, it does not know how
- * far the log is.
+ * The leader notes its commit index, makes sure that it still leads, and answers with that
+ * index. To make sure it sends a *round*: heartbeats with a number of its own making, which a
+ * quorum must echo. (Never an id of the asker: a repeated id and a doubled echo have made other
+ * implementations answer from the past.) A read counts only echoes of rounds that were sent
+ * after it arrived. One round is out at a time; reads that arrive meanwhile share the next one.
+ * Under a valid lease no round is needed. In either case an entry of the leader's own term must
+ * be committed first: before, it does not know how far the log is.
  *
  * A follower passes a read on and keeps it in line, so that each read gets exactly one result.
  */

@@ -1,9 +1,10 @@
 /*
- * replicate.c - AppendEntries, the leader's half: commit, and who gets which entries now. Dissertation
- * 3.5, 3.6.2, 10.2.1.
+ * replicate.c - AppendEntries, the leader's half: commit, and who gets which entries now.
+ * Dissertation 3.5, 3.6.2, 10.2.1.
  *
- * Called when a step is closed: each peer gets at most one append in a step, in parallel with the leader's
- * own disk. The core knows no sizes: it names ranges, and the host reports what it sent.
+ * Called when a step is closed: each peer gets at most one append in a step, in parallel with
+ * the leader's own disk. The core knows no sizes: it names ranges, and the host reports what it
+ * sent.
  */
 #include "raft/internal.h"
 
@@ -72,8 +73,9 @@ void raft_send_appends(struct cor_raft *r)
     }
 }
 
-/* Followers apply when they hear of a commit: do not let them wait for the next heartbeat. While appends
- * are on their way to a peer there is no need; the next one, or its last answer, brings the news. */
+/* Followers apply when they hear of a commit: do not let them wait for the next heartbeat. While
+ * appends are on their way to a peer there is no need; the next one, or its last answer, brings
+ * the news. */
 void raft_send_commit_news(struct cor_raft *r)
 {
     COR_ASSERT(raft_is_leader(r));

@@ -1,10 +1,10 @@
 /*
  * step.c - the one entry: check an event, take it, close the step.
  *
- * A step has three phases. check() decides, without touching anything, whether the event can be taken
- * at all; only then state changes; and closing the step sends what became possible, so that no
- * handler has to think of everything that may follow from it (a match moved: commit, appends, news,
- * reads).
+ * A step has three phases. check() decides, without touching anything, whether the event can be
+ * taken at all; only then state changes; and closing the step sends what became possible, so
+ * that no handler has to think of everything that may follow from it (a match moved: commit,
+ * appends, news, reads).
  */
 #include "raft/internal.h"
 
@@ -104,9 +104,11 @@ static enum cor_status check(struct cor_raft *r, const struct cor_raft_event *ev
     }
 }
 
-/* ---- take it ----------------------------------------------------------------------------------- */
+/* ---- take it
+ * ----------------------------------------------------------------------------------- */
 
-/* Of a term that is over. The sender must learn that; answers of that time mean nothing any more. */
+/* Of a term that is over. The sender must learn that; answers of that time mean nothing any
+ * more. */
 static void receive_outdated(struct cor_raft *r, const struct cor_raft_message *m)
 {
     switch (m->type) {
@@ -129,8 +131,8 @@ static void receive_outdated(struct cor_raft *r, const struct cor_raft_message *
     }
 }
 
-/* 3.3: whoever sees a higher term adopts it. Requests for votes decide that for themselves: 4.2.3, and
- * 9.6 for the vote before the vote; snapshots and transfers are not taken yet. */
+/* 3.3: whoever sees a higher term adopts it. Requests for votes decide that for themselves:
+ * 4.2.3, and 9.6 for the vote before the vote; snapshots and transfers are not taken yet. */
 static void adopt_term(struct cor_raft *r, const struct cor_raft_message *m)
 {
     switch (m->type) {

@@ -3,10 +3,10 @@
  *
  * A step makes at most one write: hard state, then truncation, then entries, durable in that order.
  * Writes are numbered 1, 2, 3...; completion is cumulative. For each write with entries a ring
- * remembers how far the log will be durable once it completes. A truncation lowers these marks, too:
- * otherwise a late completion of overwritten entries would be taken for one of their successors at
- * the same indexes (the ABA of asynchronous storage). When the ring is full the newest two are joined:
- * the acknowledgement then waits for the later one, which is only slower.
+ * remembers how far the log will be durable once it completes. A truncation lowers these marks,
+ * too: otherwise a late completion of overwritten entries would be taken for one of their
+ * successors at the same indexes (the ABA of asynchronous storage). When the ring is full the
+ * newest two are joined: the acknowledgement then waits for the later one, which is only slower.
  */
 #include "raft/internal.h"
 

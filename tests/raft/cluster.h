@@ -3,9 +3,9 @@
  *
  * For tests that let cores talk. The host does what raft.h asks for and nothing more, keeps what is
  * durable apart from what is not, and checks after each step: cor_raft_check, Election Safety, Log
- * Matching, Leader Completeness, State Machine Safety, and that what a leader commits is durable on a
- * quorum. Time, message order, disk order and faults are the test's. A broken rule aborts with its
- * sentence and the seed.
+ * Matching, Leader Completeness, State Machine Safety, and that what a leader commits is durable
+ * on a quorum. Time, message order, disk order and faults are the test's. A broken rule aborts
+ * with its sentence and the seed.
  */
 #ifndef TESTS_RAFT_CLUSTER_H
 #define TESTS_RAFT_CLUSTER_H
@@ -203,7 +203,8 @@ static inline void cluster_free(struct cluster *c)
     free(c);
 }
 
-/* ---- the judges --------------------------------------------------------------------------------- */
+/* ---- the judges
+ * --------------------------------------------------------------------------------- */
 
 static inline bool cluster_is_committed_entry(const struct cluster *c, uint64_t i,
                                               const struct cluster_entry *e)
@@ -263,7 +264,8 @@ static inline void cluster_check_commit(struct cluster *c, const struct cluster_
     }
 }
 
-/* ---- the host ------------------------------------------------------------------------------------- */
+/* ---- the host
+ * ------------------------------------------------------------------------------------- */
 
 static inline void cluster_apply_write(struct cluster_node *n, struct cluster_write *w)
 {

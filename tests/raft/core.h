@@ -1,8 +1,8 @@
 /*
  * core.h - one core on the bench: node 1, whose peers, disk and clock are the test.
  *
- * Logs are written as their terms, "1 1 2", so that a reader of the dissertation sees them. Each step is
- * checked with cor_raft_check against a clone from before it.
+ * Logs are written as their terms, "1 1 2", so that a reader of the dissertation sees them. Each
+ * step is checked with cor_raft_check against a clone from before it.
  */
 #ifndef TESTS_RAFT_CORE_H
 #define TESTS_RAFT_CORE_H

@@ -1,13 +1,14 @@
 /*
  * paper_test.c - the dissertation's Figure 3.1, one test per sentence, in its order. The comment
- * over a test restates the sentence; where this core goes beyond it (pre-vote, votes that wait for the
- * disk), the test shows that the sentence still holds.
+ * over a test restates the sentence; where this core goes beyond it (pre-vote, votes that wait
+ * for the disk), the test shows that the sentence still holds.
  */
 #include "tests/raft/core.h"
 
 #include "tests/support/test.h"
 
-/* ---- state ------------------------------------------------------------------------------------ */
+/* ---- state
+ * ------------------------------------------------------------------------------------ */
 
 /* currentTerm: 0 on first boot, only grows. votedFor: none. commitIndex, lastApplied: 0. */
 static void state_begins_empty(void)
@@ -51,7 +52,8 @@ static void a_leader_begins_optimistic_and_pessimistic(void)
     core_free(&c);
 }
 
-/* ---- AppendEntries, receiver ------------------------------------------------------------------ */
+/* ---- AppendEntries, receiver
+ * ------------------------------------------------------------------ */
 
 /* 1. Refuse if the term is older than ours. */
 static void append_1_refuses_an_older_term(void)
@@ -96,7 +98,8 @@ static void append_4_appends_only_what_is_new(void)
     core_free(&c);
 }
 
-/* 5. If leaderCommit > commitIndex: commitIndex = min(leaderCommit, index of the last new entry). */
+/* 5. If leaderCommit > commitIndex: commitIndex = min(leaderCommit, index of the last new
+ * entry). */
 static void append_5_commits_up_to_the_last_new_entry(void)
 {
     struct core c = core_new(3, 1, "1 1 1");
@@ -107,7 +110,8 @@ static void append_5_commits_up_to_the_last_new_entry(void)
     core_free(&c);
 }
 
-/* ---- RequestVote, receiver -------------------------------------------------------------------- */
+/* ---- RequestVote, receiver
+ * -------------------------------------------------------------------- */
 
 /* 1. Refuse if the term is older than ours. */
 static void vote_1_refuses_an_older_term(void)
@@ -138,7 +142,8 @@ static void vote_2_grants_to_one_with_a_log_up_to_date(void)
     core_free(&c);
 }
 
-/* ---- all servers ------------------------------------------------------------------------------- */
+/* ---- all servers
+ * ------------------------------------------------------------------------------- */
 
 /* If commitIndex > lastApplied, apply the entries between. */
 static void all_1_what_is_committed_is_applied(void)
@@ -168,7 +173,8 @@ static void all_2_a_higher_term_makes_a_follower(void)
     }
 }
 
-/* ---- followers --------------------------------------------------------------------------------- */
+/* ---- followers
+ * --------------------------------------------------------------------------------- */
 
 /* An election timeout without a word of the leader, and without a vote given: campaign. */
 static void followers_campaign_when_nobody_leads(void)
@@ -191,7 +197,8 @@ static void followers_campaign_when_nobody_leads(void)
     core_free(&c);
 }
 
-/* ---- candidates -------------------------------------------------------------------------------- */
+/* ---- candidates
+ * -------------------------------------------------------------------------------- */
 
 /* On conversion: a new term, a vote for oneself, a new timeout, requests to all others. */
 static void candidates_1_begin_an_election(void)
@@ -243,7 +250,8 @@ static void candidates_4_try_again(void)
     core_free(&c);
 }
 
-/* ---- leaders ----------------------------------------------------------------------------------- */
+/* ---- leaders
+ * ----------------------------------------------------------------------------------- */
 
 /* Heartbeats on election, and in idle times, to keep others from campaigning. */
 static void leaders_1_send_heartbeats(void)
@@ -272,7 +280,8 @@ static void leaders_2_append_commands(void)
     core_free(&c);
 }
 
-/* The log is longer than nextIndex: send what is from there on. Success: move nextIndex and matchIndex. */
+/* The log is longer than nextIndex: send what is from there on. Success: move nextIndex and
+ * matchIndex. */
 static void leaders_3_send_what_is_missing(void)
 {
     struct core c = core_new(3, 1, "1");

@@ -1,5 +1,6 @@
 /*
- * quorum_test.c - majorities against an obvious twin; options and recovered state at the door; clones.
+ * quorum_test.c - majorities against an obvious twin; options and recovered state at the door;
+ * clones.
  */
 #include "base/prng.h"
 #include "raft/internal.h"

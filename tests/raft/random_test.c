@@ -1,10 +1,11 @@
 /*
- * random_test.c - clusters of 1 to 8 cores under loss, doubling, reordering, partitions, slow disks and
- * crashes that lose what was not synced. The judges of cluster.h look at every step; at the end,
- * with all faults over, the cluster must elect, commit, and have equal logs (scenario 105).
+ * random_test.c - clusters of 1 to 8 cores under loss, doubling, reordering, partitions, slow
+ * disks and crashes that lose what was not synced. The judges of cluster.h look at every step;
+ * at the end, with all faults over, the cluster must elect, commit, and have equal logs
+ * (scenario 105).
  *
- * Scenarios of the catalogue that this covers at random: 1, 2, 5, 10, 24, 25, 32, 35, 36, 39, 42, 44, 45, 47,
- * 49 to 52, 69 to 71, 76, 105, 106.
+ * Scenarios of the catalogue that this covers at random: 1, 2, 5, 10, 24, 25, 32, 35, 36, 39,
+ * 42, 44, 45, 47, 49 to 52, 69 to 71, 76, 105, 106.
  */
 #include "tests/raft/cluster.h"
 

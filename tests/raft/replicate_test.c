@@ -7,7 +7,8 @@
 
 #define APPEND COR_RAFT_MSG_APPEND
 
-/* A leader of term 2 over "1", no-op at 2 durable, whose peers are in the pipeline with all of it. */
+/* A leader of term 2 over "1", no-op at 2 durable, whose peers are in the pipeline with all of
+ * it. */
 static struct core leader_of(uint32_t n)
 {
     struct core c = core_new(n, 1, "1");
@@ -150,6 +151,14 @@ static void a_follower_hears_of_a_commit_without_waiting(void)
     core_ack(&c, 3, 3);
     CHECK_EQ(core_find(&c, COR_RAFT_MSG_HEARTBEAT, 3)->commit, 3);
     CHECK(core_find(&c, COR_RAFT_MSG_HEARTBEAT, 2) == NULL); /* once */
+    core_propose(&c, 1, 10);
+    core_propose(&c, 1, 10);
+    core_persist(&c);
+    core_ack(&c, 2, 4);
+    CHECK_EQ(c.info.commit, 4);
+    CHECK(core_find(&c, COR_RAFT_MSG_HEARTBEAT, 2) == NULL); /* entry 5 is still on its way */
+    core_ack(&c, 2, 5);
+    CHECK_EQ(core_find(&c, COR_RAFT_MSG_HEARTBEAT, 2)->commit, 5);
     core_free(&c);
 }
 

@@ -5,13 +5,20 @@
  * output must be exactly as written; `test-raft-script --rewrite` writes it anew, to be read in the
  * diff. Run from the root of the repository. Lines that begin with # are for the reader.
  *
- *   nodes N               N voters, not started         log ID TERMS...   what is on ID's disk
+ *   nodes N               N voters, not started
+ *   log ID TERMS...       what is on ID's disk
  *   term ID T             the term on ID's disk
- *   start ID|all                                        crash ID [N]      N unsynced writes survive
- *   timeout ID            its deadline passes           wait MS           time passes, nobody notices
- *   deliver all|FROM TO   messages arrive, in order     drop all|FROM TO
- *   persist ID|all        writes become durable         settle            deliver and persist until quiet
- *   propose ID N          read ID [lease]               lost ID PEER      a connection closed
+ *   start ID|all
+ *   crash ID [N]          N of its unsynced writes survive
+ *   timeout ID            its deadline passes
+ *   wait MS               time passes, and nobody notices
+ *   deliver all|FROM TO   messages arrive, in order; 0 is anybody
+ *   drop all|FROM TO
+ *   persist ID|all        writes become durable
+ *   settle                deliver and persist until quiet
+ *   propose ID N
+ *   read ID [lease]
+ *   lost ID PEER          a connection closed
  *   status
  */
 #include "tests/raft/cluster.h"

@@ -244,7 +244,8 @@ static void only_this_rehearsals_answers_count(void)
     core_free(&c);
 }
 
-/* Scenario 11: the voter's term comes with its refusal; the next rehearsal is soon, and above it. */
+/* Scenario 11: the voter's term comes with its refusal; the next rehearsal is soon, and above
+ * it. */
 static void a_refusal_teaches_the_term(void)
 {
     struct core c = core_new(3, 1, "1");
