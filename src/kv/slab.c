@@ -9,6 +9,7 @@
 #define SLOTS_MIN        7u         /* a slab of large slots is not smaller than this many */
 #define STALE_BYTE       0xdb       /* what freed slots hold in checking builds */
 #define SPARSE_QUARTER   4u
+#define LONELY_SHARE     8u /* the only slab of a class, and less than this share of it in use */
 
 _Static_assert(SLAB_BYTES_MAX >> SLAB_UNIT_BITS <= SLAB_UNIT, "offsets fit into a reference");
 
@@ -252,10 +253,16 @@ void slab_set_link(struct slab_heap *h, slab_ref ref, slab_ref to)
 
 /* ---- sparse slabs ------------------------------------------------------------------------------ */
 
-/* The emptiest slab of @c, if the free slots elsewhere in the class can take its objects. */
+/* The emptiest slab of @c, if the free slots elsewhere in the class can take its objects; or the
+ * only one, if it holds next to nothing. */
 static struct slab *sparsest(const struct slab_class *c)
 {
     uint64_t n_free = c->n_slots - c->n_used;
+    struct slab *only = c->n_slabs == 1 ? c->partial : NULL;
+    if (only != NULL && only->slab_bytes > 4 * FIRST_SLAB_BYTES &&
+        only->n_used <= only->n_slots / LONELY_SHARE) {
+        return only; /* what is left fits into a small one */
+    }
     if (c->n_slabs < 2 || n_free * SPARSE_QUARTER < c->n_slots) {
         return NULL;
     }

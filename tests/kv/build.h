@@ -22,7 +22,7 @@ struct world {
     struct kv *kv;
     uint64_t index, now; /* of the log; cluster time, ns */
     struct arena arena;
-    unsigned char *memory, *entry;
+    unsigned char *memory, *entry, *ops;
     struct kv_result result; /* of the last entry */
     enum cor_status status;
 };
@@ -37,7 +37,8 @@ static inline void world_open_with(struct world *w, const struct kv_options *opt
     *w = (struct world){.kv = kv_new(options)};
     w->memory = malloc(WORLD_ARENA);
     w->entry = malloc(WORLD_SCRATCH);
-    if (w->kv == NULL || w->memory == NULL || w->entry == NULL) {
+    w->ops = malloc(WORLD_SCRATCH);
+    if (w->kv == NULL || w->memory == NULL || w->entry == NULL || w->ops == NULL) {
         abort();
     }
     arena_init(&w->arena, w->memory, WORLD_ARENA);
@@ -54,6 +55,7 @@ static inline void world_close(struct world *w)
     kv_free(w->kv);
     free(w->memory);
     free(w->entry);
+    free(w->ops);
 }
 
 /* The entry of @ops under a header of now. */
@@ -77,15 +79,9 @@ static inline enum cor_status apply_ops(struct world *w, struct cor_bytes ops)
 
 static inline enum cor_status apply_one(struct world *w, const struct kv_op *op)
 {
-    unsigned char *bytes = malloc(WORLD_SCRATCH);
-    if (bytes == NULL) {
-        abort();
-    }
-    struct writer out = writer_of(bytes, WORLD_SCRATCH);
+    struct writer out = writer_of(w->ops, WORLD_SCRATCH);
     kv_encode_one(&out, op);
-    enum cor_status st = apply_ops(w, (struct cor_bytes){bytes, out.used});
-    free(bytes);
-    return st;
+    return apply_ops(w, (struct cor_bytes){w->ops, out.used});
 }
 
 static inline struct kv_op put_of(const char *key, const char *value)

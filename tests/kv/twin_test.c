@@ -19,6 +19,7 @@
 #define COMPARES_MAX 2u
 #define NODES_MAX    64u
 #define EVENTS_MAX   20000u
+#define NESTED_MAX   300000u
 
 /* ---- keys and values ------------------------------------------------------------------------- */
 
@@ -253,8 +254,8 @@ static void encode_op(struct writer *w, const struct gen_op *g)
         op.check.value = value_of(g->check.value);
     }
     if (g->kind == KV_OP_TXN) {
-        nested = malloc(WORLD_SCRATCH);
-        struct writer inner = writer_of(nested, WORLD_SCRATCH);
+        nested = malloc(NESTED_MAX);
+        struct writer inner = writer_of(nested, NESTED_MAX);
         kv_encode_nested_begin(&inner, g->txn->n_compares, g->txn->n[1], g->txn->n[0]);
         encode_txn(&inner, g->txn);
         op.txn = (struct cor_bytes){nested, inner.used};
