@@ -32,8 +32,8 @@ struct check {
     uint32_t n_ops, n_compares, n_txns;
     uint32_t n_puts, n_deletes;
     bool compacts;
-    uint32_t trail[ENTRY_DEPTH_MAX]; /* of the operation being read */
-    struct change puts[KV_OPS_MAX], deletes[KV_OPS_MAX];
+    uint32_t trail[ENTRY_DEPTH_MAX];   /* of the operation being read */
+    struct change changes[KV_OPS_MAX]; /* puts from the front, deletions from the back */
 };
 
 /* ---- single fields ---------------------------------------------------------------------------- */
@@ -123,16 +123,18 @@ static bool is_known_kind(uint8_t kind)
 
 /* ---- operations --------------------------------------------------------------------------------- */
 
-static void remember(struct check *c, struct change *list, uint32_t *n, const struct kv_op *op)
+static void remember(struct check *c, const struct kv_op *op)
 {
-    COR_ASSERT(*n < KV_OPS_MAX);
-    list[*n].key = op->range.key;
-    list[*n].end = op->kind == KV_OP_DELETE ? op->range.end : (struct cor_bytes){NULL, 0};
-    /* The table belongs to the key: fold it into the trail's first number, which all trails of one
-     * entry share. */
-    memcpy(list[*n].trail, c->trail, sizeof c->trail);
-    list[*n].trail[0] |= (uint32_t)op->range.table << 16;
-    ++*n;
+    bool is_put = op->kind == KV_OP_PUT;
+    COR_ASSERT(c->n_puts + c->n_deletes < KV_OPS_MAX);
+    struct change *to =
+        is_put ? &c->changes[c->n_puts++] : &c->changes[KV_OPS_MAX - ++c->n_deletes];
+    to->key = op->range.key;
+    to->end = is_put ? (struct cor_bytes){NULL, 0} : op->range.end;
+    /* The table belongs to the key: it goes into the first number of the trail, which says nothing
+     * but the branch. */
+    memcpy(to->trail, c->trail, sizeof c->trail);
+    to->trail[0] |= (uint32_t)op->range.table << 16;
 }
 
 static enum cor_status check_one(struct check *c, const struct kv_op *op, enum kv_mode mode)
@@ -140,12 +142,12 @@ static enum cor_status check_one(struct check *c, const struct kv_op *op, enum k
     switch ((enum kv_op_kind)op->kind) {
     case KV_OP_PUT:
         if (mode == KV_PRE_STATE) {
-            remember(c, c->puts, &c->n_puts, op);
+            remember(c, op);
         }
         return check_put(op, c->err);
     case KV_OP_DELETE:
         if (mode == KV_PRE_STATE && !op->range.to_end) {
-            remember(c, c->deletes, &c->n_deletes, op);
+            remember(c, op);
         }
         return check_range(&op->range, c->err);
     case KV_OP_RANGE:
@@ -275,10 +277,10 @@ static bool puts_collide(const struct check *c)
 {
     uint16_t table[N_BUCKETS] = {0};
     for (uint32_t i = 0; i < c->n_puts; i++) {
-        const struct change *put = &c->puts[i];
+        const struct change *put = &c->changes[i];
         uint32_t b = (uint32_t)hash64(put->key) % N_BUCKETS;
         for (; table[b] != 0; b = (b + 1) % N_BUCKETS) {
-            const struct change *other = &c->puts[table[b] - 1];
+            const struct change *other = &c->changes[table[b] - 1];
             if (bytes_compare(put->key, other->key) == 0 && meet(put, other) != NEVER) {
                 return true;
             }
@@ -298,10 +300,10 @@ static bool covers(const struct change *range, struct cor_bytes key)
 
 static bool a_put_is_deleted(const struct check *c)
 {
-    for (uint32_t i = 0; i < c->n_deletes; i++) {
+    for (uint32_t i = KV_OPS_MAX - c->n_deletes; i < KV_OPS_MAX; i++) {
         for (uint32_t j = 0; j < c->n_puts; j++) {
-            if (covers(&c->deletes[i], c->puts[j].key) &&
-                meet(&c->puts[j], &c->deletes[i]) == TOGETHER) {
+            if (covers(&c->changes[i], c->changes[j].key) &&
+                meet(&c->changes[j], &c->changes[i]) == TOGETHER) {
                 return true;
             }
         }

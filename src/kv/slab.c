@@ -8,7 +8,7 @@
 #define FIRST_SLAB_BYTES (1u << 14) /* grows fourfold to SLAB_BYTES_MAX */
 #define SLOTS_MIN        7u         /* a slab of large slots is not smaller than this many */
 #define STALE_BYTE       0xdb       /* what freed slots hold in checking builds */
-#define SPARSE_QUARTER   4u
+#define SPARSE_SHARE     8u         /* of the slots of a class are free: too many */
 #define LONELY_SHARE     8u /* the only slab of a class, and less than this share of it in use */
 
 _Static_assert(SLAB_BYTES_MAX >> SLAB_UNIT_BITS <= SLAB_UNIT, "offsets fit into a reference");
@@ -263,7 +263,7 @@ static struct slab *sparsest(const struct slab_class *c)
         only->n_used <= only->n_slots / LONELY_SHARE) {
         return only; /* what is left fits into a small one */
     }
-    if (c->n_slabs < 2 || n_free * SPARSE_QUARTER < c->n_slots) {
+    if (c->n_slabs < 2 || n_free * SPARSE_SHARE < c->n_slots) {
         return NULL;
     }
     struct slab *best = NULL;

@@ -113,7 +113,7 @@ static inline void *slab_at(const struct slab_heap *h, slab_ref ref)
 slab_ref slab_link(const struct slab_heap *h, slab_ref ref);
 void slab_set_link(struct slab_heap *h, slab_ref ref, slab_ref to);
 
-/* A slab that is worth emptying (a quarter of its class is free, and more than a slab's worth),
+/* A slab that is worth emptying (an eighth of its class is free, and more than a slab's worth),
  * closed for new objects; NULL: none. The same one until it is empty and therefore gone. */
 struct slab *slab_sparse(struct slab_heap *h);
 /* The next object in @s at slot *@slot or later; 0: none. *@slot is set behind it. */
