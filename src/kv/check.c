@@ -197,7 +197,7 @@ static enum cor_status check_branch(struct check *c, struct reader *r, uint64_t 
                                     uint32_t depth)
 {
     for (uint64_t i = 0; i < n; i++) {
-        struct kv_op op;
+        struct kv_op op = {.kind = 0};
         enum cor_status st = read_op(c, r, KV_PRE_STATE, &op);
         if (st == COR_OK && op.kind == KV_OP_TXN) {
             struct reader nested = reader_of(op.txn);

@@ -243,7 +243,7 @@ void history_sample(struct kv *kv)
     }
     if (h->n_samples == HISTORY_SAMPLES) {
         for (uint32_t i = 0; i < HISTORY_SAMPLES / 2; i++) {
-            h->samples[i] = h->samples[2 * i];
+            h->samples[i] = h->samples[(size_t)2 * i];
         }
         h->n_samples /= 2;
         h->sample_gap *= 2;

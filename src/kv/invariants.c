@@ -191,8 +191,8 @@ static void check_history(const struct kv *kv)
 void kv_check(const struct kv *kv)
 {
     struct sums sums = {0};
-    for (uint8_t i = 0; i < KV_N_TABLES; i++) {
-        check_table(kv, i, &sums);
+    for (uint32_t i = 0; i < KV_N_TABLES; i++) {
+        check_table(kv, (uint8_t)i, &sums);
         (void)watch_check(&kv->watches[i]);
     }
     COR_ASSERT(sums.hash == kv->content);

@@ -7,8 +7,9 @@
 
 #define FIRST_SLAB_BYTES (1u << 14) /* grows fourfold to SLAB_BYTES_MAX */
 #define SLOTS_MIN        7u         /* a slab of large slots is not smaller than this many */
-#define STALE_BYTE       0xdb       /* what freed slots hold in checking builds */
-#define SPARSE_SHARE     8u         /* of the slots of a class are free: too many */
+#define DIRECTORY_BYTES  (SLAB_CHUNK * sizeof(void *)) /* one chunk of it */
+#define STALE_BYTE       0xdb /* what freed slots hold in checking builds */
+#define SPARSE_SHARE     8u   /* of the slots of a class are free: too many */
 #define LONELY_SHARE     8u /* the only slab of a class, and less than this share of it in use */
 
 _Static_assert(SLAB_BYTES_MAX >> SLAB_UNIT_BITS <= SLAB_UNIT, "offsets fit into a reference");
@@ -69,7 +70,7 @@ static uint32_t free_number(struct slab_heap *h, bool *ok)
     for (uint32_t n = h->number_hint; n < SLAB_CHUNK * SLAB_N_CHUNKS; n++) {
         struct slab ***chunk = &h->chunks[n / SLAB_CHUNK];
         if (*chunk == NULL) {
-            size_t size = SLAB_CHUNK * sizeof **chunk;
+            size_t size = DIRECTORY_BYTES;
             *chunk = h->source.allocate(h->source.arg, size);
             if (*chunk == NULL) {
                 return 0;
@@ -321,7 +322,7 @@ void slab_heap_deinit(struct slab_heap *h)
                 h->source.release(h->source.arg, s, s->slab_bytes);
             }
         }
-        h->source.release(h->source.arg, h->chunks[i], SLAB_CHUNK * sizeof *h->chunks[i]);
+        h->source.release(h->source.arg, h->chunks[i], DIRECTORY_BYTES);
         h->chunks[i] = NULL;
     }
 }
