@@ -199,6 +199,8 @@ void node_wait_stop(struct node_wait *w);
 
 const struct kv *node_kv(const struct node *n);
 struct io *node_io(const struct node *n);
+/* The consensus core, for cor_raft_check() and the judges of the simulator; NULL while forming. */
+const struct cor_raft *node_raft(const struct node *n);
 
 enum node_phase {
     NODE_FORMING = 1, /* waiting for the other members, first time only */
