@@ -22,7 +22,9 @@ void judge_deinit(struct judge *j)
     map_deinit(&j->hashes);
     map_deinit(&j->entries);
     map_deinit(&j->prev_terms);
+    map_deinit(&j->votes);
     free(j->terms);
+    free(j->committed_in);
     free(j->revisions);
 }
 
@@ -100,29 +102,46 @@ void judge_node(struct judge *j, const struct judge_view *v)
     *was = *v;
 }
 
-void judge_committed(struct judge *j, unsigned node, uint64_t index, uint64_t term)
+static void add_committed(struct judge *j, uint64_t term, uint64_t now)
 {
-    COR_ASSERT(index > 0);
+    if (j->n_committed == j->terms_room) {
+        j->terms_room = j->terms_room == 0 ? 1024 : 2 * j->terms_room;
+        j->terms = realloc(j->terms, j->terms_room * sizeof(uint64_t));
+        j->committed_in = realloc(j->committed_in, j->terms_room * sizeof(uint64_t));
+        COR_ASSERT(j->terms != NULL && j->committed_in != NULL);
+    }
+    j->terms[j->n_committed] = term;
+    j->committed_in[j->n_committed++] = now;
+}
+
+void judge_committed(struct judge *j, unsigned node, uint64_t now, struct cor_logid at)
+{
+    COR_ASSERT(at.index > 0);
     j->n_checks++;
-    if (index > j->n_committed + 1) {
-        judge_fail(j, "n%u committed %" PRIu64 " before anybody committed %zu", node, index,
+    if (at.index > j->n_committed + 1) {
+        judge_fail(j, "n%u committed %" PRIu64 " before anybody committed %zu", node, at.index,
                    j->n_committed + 1);
         return;
     }
-    if (index == j->n_committed + 1) {
-        if (j->n_committed == j->terms_room) {
-            j->terms_room = j->terms_room == 0 ? 1024 : 2 * j->terms_room;
-            j->terms = realloc(j->terms, j->terms_room * sizeof(uint64_t));
-            COR_ASSERT(j->terms != NULL);
-        }
-        j->terms[j->n_committed++] = term;
+    if (at.index == j->n_committed + 1) {
+        add_committed(j, at.term, now);
     }
-    if (j->terms[index - 1] != term) {
+    if (j->terms[at.index - 1] != at.term) {
         judge_fail(j,
                    "State Machine Safety: n%u committed %" PRIu64 " with term %" PRIu64
                    ", another with term %" PRIu64,
-                   node, index, term, j->terms[index - 1]);
+                   node, at.index, at.term, j->terms[at.index - 1]);
     }
+}
+
+/* A leader may be elected late, when others have committed in newer terms: those it need not have. */
+uint64_t judge_committed_before(const struct judge *j, uint64_t term)
+{
+    size_t index = j->n_committed;
+    while (index > 0 && j->committed_in[index - 1] >= term) {
+        index--;
+    }
+    return index;
 }
 
 void judge_completeness(struct judge *j, unsigned node, uint64_t index, uint64_t term)
@@ -134,6 +153,31 @@ void judge_completeness(struct judge *j, unsigned node, uint64_t index, uint64_t
                    "Leader Completeness: n%u leads with term %" PRIu64 " at %" PRIu64
                    ", committed with term %" PRIu64,
                    node, term, index, j->terms[index - 1]);
+    }
+}
+
+void judge_vote(struct judge *j, unsigned node, uint64_t term, uint64_t vote)
+{
+    if (vote == 0) {
+        return;
+    }
+    bool is_new;
+    j->n_checks++;
+    const uint64_t *before = map_at(&j->votes, node, term, vote, &is_new);
+    if (*before != vote) {
+        judge_fail(j, "Election Safety: n%u voted twice in term %" PRIu64, node, term);
+    }
+}
+
+void judge_match(struct judge *j, unsigned node, unsigned peer, uint64_t match,
+                 uint64_t durable)
+{
+    j->n_checks++;
+    if (match > durable) {
+        judge_fail(j,
+                   "durability: n%u counts on n%u for entry %" PRIu64
+                   ", which holds no more than %" PRIu64,
+                   node, peer, match, durable);
     }
 }
 

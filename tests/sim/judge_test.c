@@ -65,12 +65,12 @@ static void a_committed_entry_keeps_its_term(void)
 {
     struct judge j;
     judge_init(&j);
-    judge_committed(&j, 1, 1, 1);
-    judge_committed(&j, 1, 2, 1);
-    judge_committed(&j, 2, 1, 1);
+    judge_committed(&j, 1, 1, (struct cor_logid){1, 1});
+    judge_committed(&j, 1, 1, (struct cor_logid){1, 2});
+    judge_committed(&j, 2, 1, (struct cor_logid){1, 1});
     judge_completeness(&j, 3, 2, 1);
     CHECK(!j.failed);
-    judge_committed(&j, 3, 2, 2);
+    judge_committed(&j, 3, 1, (struct cor_logid){2, 2});
     CHECK(refused(&j, "State Machine Safety"));
     judge_deinit(&j);
 }
@@ -86,11 +86,49 @@ static void a_new_leader_holds_what_is_committed(void)
         ROW("%s", rows[i].name);
         struct judge j;
         judge_init(&j);
-        judge_committed(&j, 1, 1, 1);
+        judge_committed(&j, 1, 1, (struct cor_logid){1, 1});
         judge_completeness(&j, 2, 1, rows[i].term);
         CHECK_EQ(refused(&j, "Leader Completeness"), rows[i].is_bad);
         judge_deinit(&j);
     }
+}
+
+static void a_late_leader_of_an_old_term_need_not_hold_what_came_after(void)
+{
+    struct judge j;
+    judge_init(&j);
+    judge_committed(&j, 1, 1, (struct cor_logid){1, 1});
+    judge_committed(&j, 1, 4, (struct cor_logid){1, 2});
+    CHECK_EQ(judge_committed_before(&j, 1), 0);
+    CHECK_EQ(judge_committed_before(&j, 3), 1);
+    CHECK_EQ(judge_committed_before(&j, 5), 2);
+    judge_deinit(&j);
+}
+
+static void a_server_votes_once_in_a_term(void)
+{
+    struct judge j;
+    judge_init(&j);
+    judge_vote(&j, 1, 5, 2);
+    judge_vote(&j, 1, 5, 0);
+    judge_vote(&j, 1, 5, 2);
+    judge_vote(&j, 1, 6, 3);
+    judge_vote(&j, 2, 5, 3);
+    CHECK(!j.failed);
+    judge_vote(&j, 1, 5, 3);
+    CHECK(refused(&j, "voted twice"));
+    judge_deinit(&j);
+}
+
+static void a_follower_holds_what_it_said(void)
+{
+    struct judge j;
+    judge_init(&j);
+    judge_match(&j, 1, 2, 7, 7);
+    CHECK(!j.failed);
+    judge_match(&j, 1, 2, 8, 7);
+    CHECK(refused(&j, "counts on n2"));
+    judge_deinit(&j);
 }
 
 static void logs_match(void)
@@ -338,6 +376,8 @@ static void watches_tell_one_story(void)
 
 TEST_MAIN(TEST(views_of_one_node_are_held_against_its_past),
           TEST(a_committed_entry_keeps_its_term), TEST(a_new_leader_holds_what_is_committed),
+          TEST(a_late_leader_of_an_old_term_need_not_hold_what_came_after),
+          TEST(a_server_votes_once_in_a_term), TEST(a_follower_holds_what_it_said),
           TEST(logs_match), TEST(a_quorum_of_disks_is_needed), TEST(a_good_history_passes),
           TEST(bad_histories_are_refused), TEST(an_unknown_outcome_may_be_either),
           TEST(a_write_is_done_once), TEST(watches_tell_one_story))
