@@ -132,11 +132,20 @@ MUST_USE enum cor_status node_read(struct node *n, enum node_read_mode mode, uin
 
 /* ---- watches ------------------------------------------------------------------------------------ */
 
+struct hub;
+struct hub_mark;
+
+/* A place in a list, private: the struct that it is embedded in is its owner. */
+struct node_link {
+    struct node_link *next, *previous;
+};
+
 /* One change, made once and shared by all watchers of it. Hold on to it with node_event_ref. */
 struct node_event {
     uint32_t refs;
     uint8_t type; /* enum kv_event_type */
     uint8_t table;
+    uint32_t marks; /* private: how often it stands in the queues of watches */
     uint64_t revision;
     struct kv_item item; /* in this allocation */
 };
@@ -146,31 +155,41 @@ void node_event_unref(struct node_event *e);
 /*
  * A watch of a range of keys, embedded in its owner. Events come in order of revision, each exactly
  * once, all events of one revision in one call. Events before the present come from history.
- * If the owner is not ready (on_events returns false) up to queue_bytes of events wait; past that the watch is
- * cancelled with COR_EBUSY and the revision to resume from.
+ * If the owner is not ready (on_events returns false), or cannot keep up, up to queue_bytes_max of
+ * events wait; past that they are forgotten and read from history later, so a slow watch costs
+ * writers nothing. Where there is no history (every table but 0) the watch is cancelled with
+ * COR_EBUSY instead.
+ *
+ * A callback may stop, start and resume any watch or wait, its own included.
  */
 struct node_watch {
     struct kv_range range;   /* bytes owned by the owner, for the life of the watch */
-    uint64_t start_revision; /* first revision wanted; 0: from now on */
+    uint64_t start_revision; /* first revision wanted; 0: from now on; may be in the future */
     size_t queue_bytes_max;  /* 0: 1 MiB */
     void *arg;
-    /* False: not now, offer again after node_watch_resume(). */
+    /* The array is borrowed, as are the events unless referenced. False: not now, offer the same
+     * again after node_watch_resume(). */
     bool (*on_events)(void *arg, struct node_event *const *events, size_t n);
     /* The watch is over: COR_ECOMPACTED (@revision: the oldest that can be watched from),
-     * COR_EBUSY (@revision: resume from here), COR_ESTOPPED. Not after node_watch_stop. */
+     * COR_EBUSY (@revision: resume from here), COR_ESTOPPED. Not after node_watch_stop. The watch
+     * may be started again, or its memory freed, from in here. */
     void (*on_cancel)(void *arg, enum cor_status st, uint64_t revision);
     struct node_watch_state { /* private */
-        struct node *node;
+        struct hub *hub;
         struct kv_watcher watcher;
-        struct node_watch *next, **link;
-        void *queue;
-        uint64_t next_revision;
+        struct node_link link;
+        struct hub_mark *first, **end; /* events that wait, oldest first */
+        uint64_t next_revision;        /* not told yet, as far as the queue is empty */
         size_t queued_bytes;
-        uint8_t state;
+        unsigned state; /* hub.h: enum watch_state */
     } private_;
 };
+/* COR_OK; COR_EBUSY: watchers_max; COR_EINVAL: no such table; COR_ESTOPPED. The struct need not be
+ * initialized beyond the public fields. */
 MUST_USE enum cor_status node_watch_start(struct node *n, struct node_watch *w);
+/* The owner is ready again. Nothing happens unless on_events said no before. */
 void node_watch_resume(struct node_watch *w);
+/* Nothing happens if it is over already, or was zeroed and never started. */
 void node_watch_stop(struct node_watch *w);
 
 /*
@@ -185,13 +204,14 @@ struct node_wait {
     void (*wake)(void *arg,
                  enum cor_status st); /* COR_OK: changed; COR_ETIMEDOUT; COR_ESTOPPED */
     struct node_wait_state {          /* private */
-        struct node *node;
+        struct hub *hub;
         struct kv_watcher watcher;
         struct io_timer timer;
-        struct node_wait *next, **link;
-        uint8_t state;
+        struct node_link link;
+        unsigned state; /* hub.h: enum wait_state */
     } private_;
 };
+/* As node_watch_start. @timeout IO_NEVER: none. */
 MUST_USE enum cor_status node_wait_start(struct node *n, struct node_wait *w, uint64_t timeout);
 void node_wait_stop(struct node_wait *w);
 
