@@ -172,7 +172,7 @@ static bool batch_add(struct hub *h, struct node_event *e)
 {
     if (h->batch_n == h->batch_size) {
         size_t size = h->batch_size == 0 ? 64 : 2 * h->batch_size;
-        struct node_event **grown = realloc(h->batch, size * sizeof *grown);
+        struct node_event **grown = realloc(h->batch, size * sizeof(struct node_event *));
         if (grown == NULL) {
             node_event_unref(e);
             return false;
@@ -222,7 +222,7 @@ static uint32_t tell_queued(struct hub *h, struct node_watch *w)
         return 1 + n;
     }
     if (tell(h, w)) {
-        for (uint32_t i = 0; i < n; i++) {
+        while (s->first != NULL && s->first->event->revision == revision) {
             pop_mark(h, w);
         }
         s->next_revision = revision + 1;

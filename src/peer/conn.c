@@ -8,7 +8,7 @@
  *
  * Any callback of the host may close this connection, or all of them. A closed one stays in memory until
  * its stream's on_close, so code that goes on after a callback looks at the state again, and that is all
- * it needs to do.
+ * it needs to do. What was received stays as long, too: the host may still look at the message that it was given.
  */
 #include "peer/internal.h"
 
@@ -134,7 +134,6 @@ static void finish(struct peer_conn *conn, const char *why)
     bool attached = peer_conn_is_attached(conn);
     bool stranger = !conn->dialed && conn->state == PEER_CONN_GREETING;
     enter(conn, PEER_CONN_CLOSED);
-    peer_frame_deinit(&conn->in);
     if (attached) {
         peer_link_lost(conn->link, conn, why);
     } else if (stranger) {
@@ -310,7 +309,7 @@ static bool on_message(struct peer_conn *conn, struct cor_bytes payload)
     struct reader r = reader_of(payload);
     struct cor_raft_message m;
     return peer_message_decode(&r, &m) && reader_done(&r) && m.type != COR_RAFT_MSG_APPEND &&
-           p->callbacks->on_message(p->arg, conn->link->index, &m, NULL);
+           m.n_entries == 0 && p->callbacks->on_message(p->arg, conn->link->index, &m, NULL);
 }
 
 static bool on_request(struct peer_conn *conn, uint8_t type, struct cor_bytes payload)

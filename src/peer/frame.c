@@ -54,7 +54,8 @@ static enum peer_frame_result check_header(const struct peer_frame_reader *f,
     }
     bool more = (h->flags & FLAG_MORE) != 0;
     if (h->length > PEER_CHUNK || (more && h->length == 0) ||
-        h->length > rules->of[h->type].message_max - f->used) {
+        h->length > (f->message_type != 0 ? f->message_max : rules->of[h->type].message_max) -
+                        f->used) {
         return PEER_FRAME_BAD_SIZE;
     }
     return PEER_FRAME_DONE;
@@ -74,15 +75,15 @@ static bool take_header(struct peer_frame_reader *f, struct cor_bytes *in)
 }
 
 /* Room for @n more bytes, which have arrived: so memory stays within twice of what was received. */
-static bool make_room(struct peer_frame_reader *f, uint32_t n, uint32_t message_max)
+static bool make_room(struct peer_frame_reader *f, uint32_t n)
 {
     uint32_t need = f->used + n;
-    COR_ASSERT(need <= message_max && message_max <= UINT32_MAX / 2);
+    COR_ASSERT(need <= f->message_max && f->message_max <= UINT32_MAX / 2);
     if (need <= f->room) {
         return true;
     }
     uint32_t room = 2 * need;
-    room = room > message_max ? message_max : room;
+    room = room > f->message_max ? f->message_max : room;
     room = room < GATHER_MIN ? GATHER_MIN : room;
     unsigned char *grown = realloc(f->gathered, room);
     if (grown == NULL) {
@@ -99,12 +100,11 @@ static bool is_intact(const struct peer_frame_header *h, const unsigned char *pa
 }
 
 /* The payload of the current frame, or a part of it, is in *in. */
-static enum peer_frame_result gather(struct peer_frame_reader *f, uint32_t message_max,
-                                     struct cor_bytes *in)
+static enum peer_frame_result gather(struct peer_frame_reader *f, struct cor_bytes *in)
 {
     uint32_t missing = f->header.length - (f->used - f->frame_at);
     uint32_t n = in->len < missing ? (uint32_t)in->len : missing;
-    if (!make_room(f, n, message_max)) {
+    if (!make_room(f, n)) {
         return PEER_FRAME_NO_MEMORY;
     }
     if (n > 0) {
@@ -150,6 +150,9 @@ static enum peer_frame_result take_frame(struct peer_frame_reader *f,
         if (ok != PEER_FRAME_DONE) {
             return ok;
         }
+        if (f->message_type == 0) {
+            f->message_max = rules->of[f->header.type].message_max;
+        }
         f->in_frame = true;
         f->message_type = f->header.type;
     }
@@ -160,7 +163,7 @@ static enum peer_frame_result take_frame(struct peer_frame_reader *f,
         return is_intact(&f->header, view.ptr) ? finish_frame(f, view, out)
                                                : PEER_FRAME_BAD_CHECKSUM;
     }
-    enum peer_frame_result ok = gather(f, rules->of[f->message_type].message_max, in);
+    enum peer_frame_result ok = gather(f, in);
     if (ok != PEER_FRAME_DONE) {
         return ok;
     }

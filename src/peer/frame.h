@@ -77,6 +77,7 @@ struct peer_frame_reader {
     uint8_t n_raw;
     bool in_frame;                   /* the header is complete, the payload is not */
     uint8_t message_type;            /* 0: between messages */
+    uint32_t message_max;            /* of this message: the rules may change amid it */
     struct peer_frame_header header; /* if in_frame */
     unsigned char *gathered;         /* payload of the message so far; NULL: nothing */
     uint32_t used, room, frame_at;   /* frame_at: where the current frame's payload begins */

@@ -38,6 +38,7 @@ void peers_remove(struct peers *p, struct peer_conn *conn)
     COR_ASSERT(conn->state == PEER_CONN_CLOSED && !peer_conn_is_attached(conn));
     *(conn->prev != NULL ? &conn->prev->next : &p->first) = conn->next;
     *(conn->next != NULL ? &conn->next->prev : &p->last) = conn->prev;
+    peer_frame_deinit(&conn->in);
     free(conn);
     if (p->closing && p->first == NULL) {
         io_defer(p->io, &p->task);

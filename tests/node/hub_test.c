@@ -35,12 +35,10 @@ struct spy {
     char text[TEXT_MAX];
     size_t used;
     uint64_t n_events, n_calls, last_revision;
-    unsigned refuse; /* calls to refuse */
-    bool out_of_order;
-    /* Done inside the next callback: */
-    struct spy *stop, *resume, *start;
-    bool stop_hub, quiet;
     struct node_event *kept;
+    struct spy *stop, *resume, *start; /* in the next callback */
+    unsigned refuse;                   /* calls to refuse */
+    bool stop_hub, quiet, out_of_order;
 };
 
 static struct cor_bytes text(const char *s)
@@ -435,7 +433,7 @@ static void a_million_revisions_ago_is_read_in_many_turns(void)
     struct room r;
     static struct spy s;
     s = (struct spy){.quiet = true};
-    const uint64_t n = 4 * HUB_TURN_STEPS;
+    const uint64_t n = UINT64_C(4) * HUB_TURN_STEPS;
     open_room(&r, 10);
     for (uint64_t i = 0; i < n; i++) {
         put(&r, i % 2 == 0 ? "a" : "b", "v");
