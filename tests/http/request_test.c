@@ -1,0 +1,222 @@
+/*
+ * Requests come out of the stream as they were sent, wherever the stream is cut, and what is not a
+ * request of HTTP/1.1 is refused with the status that says why.
+ */
+#include "http/http.h"
+
+#include "base/attr.h"
+#include "base/format.h"
+#include "tests/http/feed.h"
+#include "tests/support/test.h"
+
+/* What comes of @in, cut into pieces of @step bytes, or in two at @cut. */
+static struct feed run(struct cor_bytes in, size_t cut, size_t step)
+{
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    size_t at = 0;
+    bool going = true;
+    while (going && at < in.len) {
+        size_t n = at < cut ? cut - at : step;
+        n = n < in.len - at ? n : in.len - at;
+        going = feed_piece(&f, (struct cor_bytes){in.ptr + at, n});
+        at += n;
+    }
+    return f;
+}
+
+static void check_everywhere(struct cor_bytes in, struct cor_bytes want)
+{
+    struct feed whole = run(in, 0, SIZE_MAX);
+    CHECK_BYTES(feed_text(&whole), want);
+    for (size_t cut = 1; cut < in.len; cut++) {
+        struct feed f = run(in, cut, SIZE_MAX);
+        bool same = f.n == want.len && memcmp(f.text, want.ptr, want.len) == 0;
+        if (!same) {
+            ROW("cut at %zu of %zu", cut, in.len);
+            CHECK_BYTES(feed_text(&f), want);
+            cut = in.len;
+        }
+        feed_free(&f);
+    }
+    for (size_t step = 1; step < 4; step++) {
+        struct feed f = run(in, 0, step);
+        CHECK_BYTES(feed_text(&f), want);
+        feed_free(&f);
+    }
+    feed_free(&whole);
+}
+
+struct row {
+    const char *name;
+    struct cor_bytes in, want;
+};
+
+#define H " HTTP/1.1\r\nHost: h\r\n"
+/* clang-format off */
+#define ROW_OF(name, in, want) {name, COR_BYTES_INIT(in), COR_BYTES_INIT(want)}
+
+static const struct row good[] = {
+    ROW_OF("the smallest", "GET /" H "\r\n", "[GET][/][/][][Host][h][] keep\n"),
+    ROW_OF("a query", "GET /a/b?c=d&e?f" H "\r\n", "[GET][/a/b?c=d&e?f][/a/b][c=d&e?f][Host][h][] keep\n"),
+    ROW_OF("an empty query", "GET /a?" H "\r\n", "[GET][/a?][/a][][Host][h][] keep\n"),
+    ROW_OF("escapes stay", "GET /a%2Fb%zz" H "\r\n", "[GET][/a%2Fb%zz][/a%2Fb%zz][][Host][h][] keep\n"),
+    ROW_OF("a whole URI", "GET http://x:1/a?b" H "\r\n", "[GET][http://x:1/a?b][/a][b][Host][h][] keep\n"),
+    ROW_OF("a URI without path", "GET HTTPS://x?b" H "\r\n", "[GET][HTTPS://x?b][/][b][Host][h][] keep\n"),
+    ROW_OF("the asterisk", "OPTIONS *" H "\r\n", "[OPTIONS][*][*][][Host][h][] keep\n"),
+    ROW_OF("an empty line first", "\r\nGET /" H "\r\n", "[GET][/][/][][Host][h][] keep\n"),
+    ROW_OF("white space around values", "GET / HTTP/1.1\r\nHost: \t h \t \r\nA:\r\nB: \r\nC:d e\r\n\r\n",
+           "[GET][/][/][][Host][h][A][][B][][C][d e][] keep\n"),
+    ROW_OF("bytes above ASCII in values", "GET / HTTP/1.1\r\nhOST: h\r\nA: \xc3\xbc\xff\r\n\r\n",
+           "[GET][/][/][][hOST][h][A][\xc3\xbc\xff][] keep\n"),
+    ROW_OF("a body", "PUT /k" H "Content-Length: 5\r\n\r\nhello", "[PUT][/k][/k][][Host][h][Content-Length][5][hello] keep\n"),
+    ROW_OF("a body of any bytes", "PUT /k" H "Content-Length: 4\r\n\r\n\0\r\n\xff",
+           "[PUT][/k][/k][][Host][h][Content-Length][4][\0\r\n\xff] keep\n"),
+    ROW_OF("an empty body", "PUT /k" H "Content-Length: 0\r\n\r\n", "[PUT][/k][/k][][Host][h][Content-Length][0][] keep\n"),
+    ROW_OF("chunks", "PUT /k" H "Transfer-Encoding: CHUNKED\r\n\r\n3\r\nabc\r\n00A;x=\"y\";z\r\n0123456789\r\n0\r\n\r\n",
+           "[PUT][/k][/k][][Host][h][Transfer-Encoding][CHUNKED][abc0123456789] keep\n"),
+    ROW_OF("trailers", "PUT /k" H "Transfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\nA: b\r\nC:\td\r\n\r\n",
+           "[PUT][/k][/k][][Host][h][Transfer-Encoding][chunked][\n] keep\n"),
+    ROW_OF("no chunks", "PUT /k" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "[PUT][/k][/k][][Host][h][Transfer-Encoding][chunked][] keep\n"),
+    ROW_OF("HEAD", "HEAD /" H "\r\n", "[HEAD][/][/][][Host][h][] keep HEAD\n"),
+    ROW_OF("close", "GET /" H "Connection: x, close\r\n\r\n", "[GET][/][/][][Host][h][Connection][x, close][] close\n"),
+    ROW_OF("HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "[GET][/][/][][] close 1.0\n"),
+    ROW_OF("HTTP/1.0, keep-alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+           "[GET][/][/][][Connection][Keep-Alive][] keep 1.0\n"),
+    ROW_OF("HTTP/1.0 with an expectation", "PUT / HTTP/1.0\r\nExpect: x\r\nContent-Length: 1\r\n\r\n!",
+           "[PUT][/][/][][Expect][x][Content-Length][1][!] close 1.0\n"),
+    ROW_OF("an upgrade is ignored", "GET /" H "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET /b" H "\r\n",
+           "[GET][/][/][][Host][h][Connection][Upgrade][Upgrade][h2c][] keep\n[GET][/b][/b][][Host][h][] keep\n"),
+    ROW_OF("an upgrade with a body", "POST /" H "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhiGET /b" H "\r\n",
+           "[POST][/][/][][Host][h][Connection][Upgrade][Upgrade][x][Content-Length][2][hi] keep\n[GET][/b][/b][][Host][h][] keep\n"),
+    ROW_OF("three in a row", "PUT /a" H "Content-Length: 1\r\n\r\n1PUT /b" H "Transfer-Encoding: chunked\r\n\r\n1\r\n2\r\n0\r\n\r\nGET /c" H "\r\n",
+           "[PUT][/a][/a][][Host][h][Content-Length][1][1] keep\n"
+           "[PUT][/b][/b][][Host][h][Transfer-Encoding][chunked][2] keep\n"
+           "[GET][/c][/c][][Host][h][] keep\n"),
+    ROW_OF("an expectation, and the body at once", "PUT /k" H "Expect: 100-Continue\r\nContent-Length: 2\r\n\r\nhi",
+           "[PUT][/k][/k][][Host][h][Expect][100-Continue][Content-Length][2][hi] keep\n"),
+    ROW_OF("Hosts", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\nGET / HTTP/1.1\r\nHost:\r\n\r\n",
+           "[GET][/][/][][Host][[::1]:80][] keep\n[GET][/][/][][Host][][] keep\n"),
+};
+
+static const struct row bad[] = {
+    ROW_OF("HTTP/0.9", "GET /\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("HTTP/1.2", "GET / HTTP/1.2\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("lower case", "GET / http/1.1\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("a TLS hello", "\x16\x03\x01\x02", "400 a control character"),
+    ROW_OF("a NUL", "GET /\0 HTTP/1.1\r\n", "400 a control character"),
+    ROW_OF("garbage", "garbage\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("a version alone", " HTTP/1.1\r\n", "400 not a request of HTTP/1.1 or 1.0"),
+    ROW_OF("no target", "GET HTTP/1.1\r\n", "400 a request line without method and target"),
+    ROW_OF("two empty lines first", "\r\n\r\nGET /" H "\r\n", "400 empty lines before the request"),
+    ROW_OF("two spaces", "GET  / HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a space behind the target", "GET /  HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a space in the target", "GET /a b HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a tab in the target", "GET /a\tb HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a fragment", "GET /a#b HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("raw UTF-8", "GET /\xc3\xbc HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a relative path", "GET a HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("the asterisk for GET", "GET * HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("another scheme", "GET ftp://x/ HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("a URI without host", "GET http:///a HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("CONNECT", "CONNECT x:1 HTTP/1.1\r\n", "400 the request's target is malformed; is it percent-encoded?"),
+    ROW_OF("an unknown method", "FOO /" H "\r\n", "501 Invalid method encountered"),
+    ROW_OF("a method in lower case", "get /" H "\r\n", "501 Invalid method encountered"),
+    ROW_OF("a bare LF in the line", "GET / HTTP/1.1\nHost: h\r\n\r\n", "400 a line ends in a bare LF"),
+    ROW_OF("a bare LF in a header", "GET / HTTP/1.1\r\nHost: h\n\r\n", "400 a line ends in a bare LF"),
+    ROW_OF("a bare LF at the end", "GET / HTTP/1.1\r\nHost: h\r\n\n", "400 a line ends in a bare LF"),
+    ROW_OF("a bare CR", "GET / HTTP/1.1\r\nHost: h\rA: b\r\n\r\n", "400 a bare CR"),
+    ROW_OF("two CRs", "GET / HTTP/1.1\r\r\nHost: h\r\n\r\n", "400 a bare CR"),
+    ROW_OF("a folded header", "GET / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n", "400 a folded header line"),
+    ROW_OF("a first header folded", "GET / HTTP/1.1\r\n\tHost: h\r\n\r\n", "400 a folded header line"),
+    ROW_OF("a space before the colon", "GET /" H "A : b\r\n\r\n", "400 Invalid header token"),
+    ROW_OF("no colon", "GET /" H "Ab\r\n\r\n", "400 Invalid header token"),
+    ROW_OF("no name", "GET /" H ": b\r\n\r\n", "400 a header without a name"),
+    ROW_OF("a name in quotes", "GET /" H "\"a\": b\r\n\r\n", "400 Invalid header token"),
+    ROW_OF("a name above ASCII", "GET /" H "\xc3\xbc: b\r\n\r\n", "400 Invalid header token"),
+    ROW_OF("a DEL in a value", "GET /" H "A: b\x7f\r\n\r\n", "400 Invalid header value char"),
+    ROW_OF("no Host", "GET / HTTP/1.1\r\n\r\n", "400 HTTP/1.1 needs one well-formed Host header"),
+    ROW_OF("two Hosts", "GET /" H "Host: h\r\n\r\n", "400 HTTP/1.1 needs one well-formed Host header"),
+    ROW_OF("two Hosts in HTTP/1.0", "GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n", "400 HTTP/1.1 needs one well-formed Host header"),
+    ROW_OF("a Host with a slash", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400 HTTP/1.1 needs one well-formed Host header"),
+    ROW_OF("a Host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400 HTTP/1.1 needs one well-formed Host header"),
+    ROW_OF("both framings", "PUT /" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Content-Length can't be present with Transfer-Encoding"),
+    ROW_OF("both framings, turned", "PUT /" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", "400 Content-Length can't be present with Transfer-Encoding"),
+    ROW_OF("two lengths", "PUT /" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\n", "400 Duplicate Content-Length"),
+    ROW_OF("a list of lengths", "PUT /" H "Content-Length: 3, 3\r\n\r\n", "400 Invalid character in Content-Length"),
+    ROW_OF("a signed length", "PUT /" H "Content-Length: +3\r\n\r\n", "400 Invalid character in Content-Length"),
+    ROW_OF("a negative length", "PUT /" H "Content-Length: -3\r\n\r\n", "400 Invalid character in Content-Length"),
+    ROW_OF("a length in hex", "PUT /" H "Content-Length: 0x3\r\n\r\n", "400 Invalid character in Content-Length"),
+    ROW_OF("a length in two parts", "PUT /" H "Content-Length: 3 3\r\n\r\n", "400 Invalid character in Content-Length"),
+    ROW_OF("an empty length", "PUT /" H "Content-Length:\r\n\r\n", "400 Empty Content-Length"),
+    ROW_OF("a length of blanks", "PUT /" H "Content-Length:  \r\n\r\n", "400 Empty Content-Length"),
+    ROW_OF("a length beyond 64 bits", "PUT /" H "Content-Length: 18446744073709551616\r\n\r\n", "400 Content-Length overflow"),
+    ROW_OF("a length over the limit", "PUT /" H "Content-Length: 1001\r\n\r\n", "413 the request's body is too large"),
+    ROW_OF("the largest length", "PUT /" H "Content-Length: 18446744073709551615\r\n\r\n", "413 the request's body is too large"),
+    ROW_OF("a large length, expected", "PUT /" H "Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n", "413 the request's body is too large"),
+    ROW_OF("another coding", "PUT /" H "Transfer-Encoding: gzip\r\n\r\n", "501 a transfer coding other than chunked"),
+    ROW_OF("another coding first", "PUT /" H "Transfer-Encoding: gzip, chunked\r\n\r\n", "501 a transfer coding other than chunked"),
+    ROW_OF("another coding last", "PUT /" H "Transfer-Encoding: chunked, gzip\r\n\r\n", "400 Invalid `Transfer-Encoding` header value"),
+    ROW_OF("nearly chunked", "PUT /" H "Transfer-Encoding: xchunked\r\n\r\n", "501 a transfer coding other than chunked"),
+    ROW_OF("an empty coding", "PUT /" H "Transfer-Encoding:\r\n\r\n", "501 a transfer coding other than chunked"),
+    ROW_OF("two codings", "PUT /" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Invalid `Transfer-Encoding` header value"),
+    ROW_OF("an empty coding and another", "PUT /" H "Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n\r\n", "400 more than one framing of the body"),
+    ROW_OF("a length and an empty coding", "PUT /" H "Content-Length: 3\r\nTransfer-Encoding:\r\n\r\n", "400 more than one framing of the body"),
+    ROW_OF("chunks in HTTP/1.0", "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Transfer-Encoding in HTTP/1.0"),
+    ROW_OF("another expectation", "PUT /" H "Expect: a-miracle\r\nContent-Length: 1\r\n\r\n", "417 an expectation other than 100-continue"),
+};
+
+#define C "PUT /" H "Transfer-Encoding: chunked\r\n\r\n"
+static const struct row chunks[] = {
+    ROW_OF("no size", C "\r\n", "400 a malformed chunk"),
+    ROW_OF("a sign", C "-1\r\n", "400 a malformed chunk"),
+    ROW_OF("0x", C "0x1\r\na\r\n", "400 a malformed chunk"),
+    ROW_OF("a blank before the size", C " 1\r\n", "400 a malformed chunk"),
+    ROW_OF("a blank behind the size", C "1 \r\n", "400 a malformed chunk"),
+    ROW_OF("a size beyond 64 bits", C "10000000000000000\r\n", "400 a malformed chunk"),
+    ROW_OF("the largest size", C "ffffffffffffffff\r\n", "413 the request's body is too large"),
+    ROW_OF("one over the limit", C "3e9\r\n", "413 the request's body is too large"),
+    ROW_OF("over the limit together", C "1\r\na\r\n3e8\r\n", "413 the request's body is too large"),
+    ROW_OF("a bare LF behind the size", C "1\na\r\n", "400 a malformed chunk"),
+    ROW_OF("a bare CR behind the size", C "1\ra", "400 a malformed chunk"),
+    ROW_OF("a bare LF in an extension", C "1;a\n", "400 a malformed chunk"),
+    ROW_OF("a bare LF behind the data", C "1\r\na\n", "400 a malformed chunk"),
+    ROW_OF("too much data", C "1\r\nab", "400 a malformed chunk"),
+    ROW_OF("a bare CR behind the data", C "1\r\na\rb", "400 a malformed chunk"),
+    ROW_OF("a bare LF at the end", C "0\r\n\n", "400 a malformed chunk"),
+    ROW_OF("a bare CR at the end", C "0\r\n\ra", "400 a malformed chunk"),
+    ROW_OF("a bare LF behind a trailer", C "0\r\nA: b\n", "400 a malformed chunk"),
+    ROW_OF("a folded trailer", C "0\r\nA: b\r\n c\r\n", "400 a malformed chunk"),
+    ROW_OF("a control character in a trailer", C "0\r\nA: \x01", "400 a malformed chunk"),
+};
+/* clang-format on */
+
+static void what_was_sent_comes_out_wherever_it_is_cut(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        ROW("%s", good[i].name);
+        check_everywhere(good[i].in, good[i].want);
+    }
+}
+
+static void what_is_wrong_is_refused_wherever_it_is_cut(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ROW("%s", bad[i].name);
+        check_everywhere(bad[i].in, bad[i].want);
+    }
+}
+
+static void malformed_chunks_are_refused_wherever_they_are_cut(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(chunks); i++) {
+        ROW("%s", chunks[i].name);
+        check_everywhere(chunks[i].in, chunks[i].want);
+    }
+}
+
+TEST_MAIN(TEST(what_was_sent_comes_out_wherever_it_is_cut),
+          TEST(what_is_wrong_is_refused_wherever_it_is_cut),
+          TEST(malformed_chunks_are_refused_wherever_they_are_cut))
