@@ -64,7 +64,7 @@ struct io *os_loop_io(struct os_loop *loop);
  */
 void os_loop_run(struct os_loop *loop);
 /* Let os_loop_run() return at the end of its turn (or of its first, if it does not run yet). From
- * any thread, and from a signal handler. */
+ * any thread, and from a signal handler; the loop must live until the call returns. */
 void os_loop_stop(struct os_loop *loop);
 
 /* Close what is still open, without any callback, end the threads, free. NULL is fine. Waits for
