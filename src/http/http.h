@@ -85,6 +85,8 @@ unsigned http_parser_status(const struct http_parser *p);
 const char *http_parser_reason(const struct http_parser *p);
 /* Nothing of a request has arrived yet: the connection is idle. */
 bool http_parser_is_idle(const struct http_parser *p);
+/* A head is complete and its body is not. */
+bool http_parser_in_body(const struct http_parser *p);
 
 /* The first value of header @name (without case); {NULL, 0} if absent. */
 struct cor_bytes http_find_header(const struct http_request *r, const char *name);

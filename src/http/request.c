@@ -468,6 +468,11 @@ const char *http_parser_reason(const struct http_parser *p)
     return p->head.reason;
 }
 
+bool http_parser_in_body(const struct http_parser *p)
+{
+    return p->state == STATE_LENGTH || p->state == STATE_CHUNKS;
+}
+
 bool http_parser_is_idle(const struct http_parser *p)
 {
     return p->state == STATE_HEAD && p->filled == p->head.start;

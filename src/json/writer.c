@@ -43,6 +43,12 @@ void json_drain(struct json_writer *w)
     w->used = 0;
 }
 
+void json_restart(struct json_writer *w)
+{
+    *w = (struct json_writer){
+        .base = w->base, .size = w->size, .max = w->max, .owned = w->owned};
+}
+
 static bool grow(struct json_writer *w, size_t need)
 {
     if (!w->owned || need > w->max) {
@@ -92,6 +98,14 @@ static bool in_array(const struct json_writer *w)
     return (w->arrays >> (w->depth - 1) & 1) != 0;
 }
 
+static void break_line(struct json_writer *w)
+{
+    if (w->newline) {
+        put_char(w, '\n');
+        w->newline = false;
+    }
+}
+
 /* A value begins here: behind a comma, unless a name or nothing stands before it. */
 static void begin_value(struct json_writer *w)
 {
@@ -100,6 +114,7 @@ static void begin_value(struct json_writer *w)
     if (w->comma && !w->named) {
         put_char(w, ',');
     }
+    break_line(w);
     w->named = false;
     w->comma = true;
 }
@@ -119,6 +134,7 @@ static void end(struct json_writer *w, bool array)
     COR_ASSERT(w->depth > 0);
     COR_ASSERT(in_array(w) == array);
     COR_ASSERT(!w->named);
+    break_line(w);
     w->depth--;
     w->comma = true;
     put_char(w, array ? ']' : '}');
@@ -142,6 +158,12 @@ void json_begin_array(struct json_writer *w)
 void json_end_array(struct json_writer *w)
 {
     end(w, true);
+}
+
+void json_newline(struct json_writer *w)
+{
+    COR_ASSERT(w->depth > 0 && in_array(w));
+    w->newline = true;
 }
 
 /* ---- strings ----------------------------------------------------------------------------------- */
@@ -169,6 +191,19 @@ static size_t sequence_len(struct cor_bytes s)
         }
     }
     return len;
+}
+
+bool json_is_utf8(struct cor_bytes s)
+{
+    while (s.len > 0) {
+        size_t len = sequence_len(s);
+        if (len == 0) {
+            return false;
+        }
+        s.ptr += len;
+        s.len -= len;
+    }
+    return true;
 }
 
 static void put_escape(struct json_writer *w, unsigned char c)
@@ -327,6 +362,21 @@ void json_field_base64(struct json_writer *w, const char *name, struct cor_bytes
 {
     json_name(w, name);
     json_base64(w, b);
+}
+
+void json_field_bytes(struct json_writer *w, const char *name, struct cor_bytes b)
+{
+    static const char suffix[] = "_base64";
+    char long_name[64];
+    if (json_is_utf8(b)) {
+        json_field_string(w, name, b);
+        return;
+    }
+    size_t len = strlen(name);
+    COR_ASSERT(len + sizeof suffix <= sizeof long_name);
+    memcpy(long_name, name, len);
+    memcpy(long_name + len, suffix, sizeof suffix);
+    json_field_base64(w, long_name, b);
 }
 
 void json_field_u64(struct json_writer *w, const char *name, uint64_t v)

@@ -36,6 +36,7 @@ struct json_writer {
     bool owned, failed;
     bool comma;      /* a value stands in front of the next one */
     bool named;      /* a name waits for its value */
+    bool newline;    /* a line break waits for what comes next */
     uint32_t arrays; /* bit d: depth d + 1 is an array, else an object */
     unsigned depth;
 };
@@ -52,11 +53,15 @@ MUST_USE bool json_ok(const struct json_writer *w);
 struct cor_bytes json_text_of(const struct json_writer *w);
 /* Forget the text so far, not the nesting: a long document leaves in parts. */
 void json_drain(struct json_writer *w);
+/* Forget everything but the buffer: another document begins. */
+void json_restart(struct json_writer *w);
 
 void json_begin_object(struct json_writer *w);
 void json_end_object(struct json_writer *w);
 void json_begin_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
+/* The next value of an array, or the end of the array, begins a line. */
+void json_newline(struct json_writer *w);
 
 /* The name of the next value of an object. */
 void json_name(struct json_writer *w, const char *name);
@@ -66,6 +71,7 @@ void json_name_bytes(struct json_writer *w, struct cor_bytes name);
 void json_string(struct json_writer *w, struct cor_bytes s);
 void json_text(struct json_writer *w, const char *s);
 void json_base64(struct json_writer *w, struct cor_bytes b); /* RFC 4648 4, padded */
+bool json_is_utf8(struct cor_bytes s);
 void json_u64(struct json_writer *w, uint64_t v);
 void json_i64(struct json_writer *w, int64_t v);
 /* @decimals digits behind the point, at most 9; null if @v is not finite. */
@@ -77,6 +83,8 @@ void json_null(struct json_writer *w);
 void json_field_string(struct json_writer *w, const char *name, struct cor_bytes s);
 void json_field_text(struct json_writer *w, const char *name, const char *s);
 void json_field_base64(struct json_writer *w, const char *name, struct cor_bytes b);
+/* Bytes of users: UTF-8 as a string under @name, anything else in base64 under "@name_base64". */
+void json_field_bytes(struct json_writer *w, const char *name, struct cor_bytes b);
 void json_field_u64(struct json_writer *w, const char *name, uint64_t v);
 void json_field_i64(struct json_writer *w, const char *name, int64_t v);
 void json_field_bool(struct json_writer *w, const char *name, bool v);

@@ -203,7 +203,46 @@ static void nesting_goes_to_its_limit(void)
     CHECK_EQ(json_text_of(&w).len, 2 * JSON_DEPTH_MAX);
 }
 
+static void bytes_that_are_not_text_say_so_in_their_name(void)
+{
+    char out[128];
+    struct json_writer w = json_writer_of(out, sizeof out);
+    json_begin_object(&w);
+    json_field_bytes(&w, "key", COR_BYTES_LIT("b\xc3\xa4r"));
+    json_field_bytes(&w, "value", COR_BYTES_LIT("b\xe4r"));
+    json_end_object(&w);
+    CHECK_TEXT(&w, "{\"key\":\"b\xc3\xa4r\",\"value_base64\":\"YuRy\"}");
+}
+
+static void an_array_can_have_a_line_per_value(void)
+{
+    char out[128];
+    struct json_writer w = json_writer_of(out, sizeof out);
+    json_begin_array(&w);
+    for (unsigned i = 0; i < 2; i++) {
+        json_newline(&w);
+        json_u64(&w, i);
+    }
+    json_newline(&w);
+    json_end_array(&w);
+    CHECK_TEXT(&w, "[\n0,\n1\n]");
+}
+
+static void a_buffer_serves_another_document(void)
+{
+    struct json_writer w = json_writer_growing(64);
+    json_begin_array(&w);
+    json_newline(&w);
+    json_restart(&w);
+    json_u64(&w, 7);
+    CHECK(json_ok(&w));
+    CHECK_TEXT(&w, "7");
+    json_writer_free(&w);
+}
+
 TEST_MAIN(TEST(fields_come_in_the_order_of_the_calls), TEST(strings_are_escaped),
           TEST(numbers_are_exact), TEST(bytes_become_base64),
           TEST(a_buffer_too_small_by_any_number_is_noticed), TEST(a_growing_buffer_grows),
-          TEST(a_document_may_leave_in_parts), TEST(nesting_goes_to_its_limit))
+          TEST(a_document_may_leave_in_parts), TEST(nesting_goes_to_its_limit),
+          TEST(bytes_that_are_not_text_say_so_in_their_name),
+          TEST(an_array_can_have_a_line_per_value), TEST(a_buffer_serves_another_document))
