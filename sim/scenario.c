@@ -1,0 +1,445 @@
+/*
+ * scenario.c - the stories. A stage is a cluster with idle clients; stories ask, hurt, wait and expect.
+ */
+#include "sim/scenario.h"
+
+#include "base/assert.h"
+#include "base/format.h"
+#include "sim/logs.h"
+
+#include <string.h>
+
+#define N_CLIENTS 12u
+#define PATIENCE  (20 * SIM_S)
+
+struct stage {
+    struct cluster cluster;
+    struct clients *clients;
+    size_t asked[N_CLIENTS]; /* each client's last question */
+};
+
+/* ---- stage machinery ---------------------------------------------------------------------------------- */
+
+static void expect(struct stage *s, bool ok, const char *sentence)
+{
+    if (!ok) {
+        char text[300];
+        cluster_describe(&s->cluster, text, sizeof text);
+        judge_fail(&s->cluster.judge, "not so: %s (%s)", sentence, text);
+    }
+}
+
+static uint64_t draw(struct stage *s, uint64_t bound)
+{
+    return world_below(&s->cluster.world, SIM_RANDOM_FAULT, bound);
+}
+
+static void run_for(struct stage *s, uint64_t time)
+{
+    cluster_run(&s->cluster, s->cluster.world.now + time);
+}
+
+static bool has_leader(struct cluster *c)
+{
+    return cluster_leader(c) != 0;
+}
+
+static void wait_for_leader(struct stage *s)
+{
+    expect(s, cluster_run_until(&s->cluster, s->cluster.world.now + 30 * SIM_S, has_leader),
+           "a leader is elected");
+}
+
+static void wait_for_agreement(struct stage *s)
+{
+    expect(s,
+           cluster_run_until(&s->cluster, s->cluster.world.now + 30 * SIM_S,
+                             cluster_has_converged),
+           "all stores become equal");
+}
+
+/* Client @client asks and does not wait. */
+static void ask(struct stage *s, unsigned client, struct op what)
+{
+    s->asked[client] = clients_ask(s->clients, client, &what);
+}
+
+static void wait_for_answers(struct stage *s)
+{
+    while (!clients_are_idle(s->clients) && !s->cluster.judge.failed) {
+        run_for(s, 5 * SIM_MS);
+    }
+}
+
+static void wait_for_answer(struct stage *s, unsigned client)
+{
+    while (clients_is_waiting(s->clients, client) && !s->cluster.judge.failed) {
+        run_for(s, 5 * SIM_MS);
+    }
+}
+
+static enum cor_status status_of(const struct stage *s, unsigned client)
+{
+    return s->cluster.history.ops[s->asked[client]].status;
+}
+
+/* Client 0 asks and waits. */
+static enum cor_status put(struct stage *s, unsigned node, uint32_t key)
+{
+    ask(s, 0, (struct op){.kind = OP_PUT, .node = node, .key = key});
+    wait_for_answer(s, 0);
+    return status_of(s, 0);
+}
+
+static enum cor_status get(struct stage *s, unsigned node, enum node_read_mode mode,
+                           uint32_t key)
+{
+    ask(s, 0, (struct op){.kind = OP_GET, .mode = (uint8_t)mode, .node = node, .key = key});
+    wait_for_answer(s, 0);
+    return status_of(s, 0);
+}
+
+static bool put_within(struct stage *s, unsigned node, uint64_t time)
+{
+    uint64_t until = s->cluster.world.now + time;
+    while (s->cluster.world.now < until && !s->cluster.judge.failed) {
+        if (put(s, node, 1) == COR_OK) {
+            return true;
+        }
+        run_for(s, 50 * SIM_MS);
+    }
+    return false;
+}
+
+static unsigned other_than(struct stage *s, unsigned node)
+{
+    unsigned n = s->cluster.n;
+    return (node - 1 + 1 + (unsigned)draw(s, n - 1)) % n + 1;
+}
+
+static void isolate(struct stage *s, unsigned node, bool on)
+{
+    for (unsigned i = 1; i <= s->cluster.n; i++) {
+        if (i != node) {
+            net_cut(&s->cluster.net, i, node, on);
+            net_cut(&s->cluster.net, node, i, on);
+        }
+    }
+}
+
+static bool is_refusal(enum cor_status st)
+{
+    return st != COR_OK && history_is_not_done(st);
+}
+
+/* ---- leaders ------------------------------------------------------------------------------------------- */
+
+/* Dissertation 6.4: a deposed leader, alone on its side, must not confirm writes or answer from what it remembers. */
+static void isolated_leader(struct stage *s)
+{
+    unsigned old = cluster_leader(&s->cluster);
+    expect(s, put(s, old, 1) == COR_OK, "the leader takes a write");
+    isolate(s, old, true);
+    ask(s, 1, (struct op){.kind = OP_PUT, .node = old, .key = 1});
+    run_for(s, 2 * SIM_S);
+    unsigned now = cluster_leader(&s->cluster);
+    expect(s, now != 0 && now != old, "the others have a new leader");
+    expect(s, put(s, now, 1) == COR_OK, "the new leader takes a write");
+    expect(s, get(s, old, NODE_READ_DEFAULT, 1) != COR_OK,
+           "the old one answers no default read");
+    expect(s, get(s, old, NODE_READ_CONSISTENT, 1) != COR_OK, "nor a consistent one");
+    expect(s, get(s, old, NODE_READ_STALE, 1) == COR_OK, "but a stale one");
+    expect(s, status_of(s, 1) != COR_OK, "what the old one was asked was not confirmed");
+    isolate(s, old, false);
+    wait_for_agreement(s);
+    expect(s, get(s, old, NODE_READ_CONSISTENT, 1) == COR_OK,
+           "the old one is one of them again");
+}
+
+/* A process that was stopped wakes up with yesterday's state and today's requests in its buffers. */
+static void paused_leader(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned old = cluster_leader(c);
+    expect(s, put(s, old, 1) == COR_OK, "the leader takes a write");
+    bool in_turn = draw(s, 2) == 0;
+    host_pause(&c->nodes[old].host, in_turn);
+    if (in_turn) { /* read before the pause, acted on after it */
+        ask(s, 1, (struct op){.kind = OP_GET, .node = old, .key = 1});
+    }
+    run_for(s, SIM_S + draw(s, 2 * SIM_S));
+    unsigned now = cluster_leader(c);
+    for (unsigned i = 1; i <= c->n; i++) {
+        now = i != old && c->judge.last[i].leader ? i : now;
+    }
+    expect(s, now != 0 && now != old, "the others have a new leader");
+    expect(s, put(s, now, 1) == COR_OK, "the new leader takes a write");
+    for (unsigned i = 2; i < 8; i++) {
+        uint8_t mode = i % 2 == 0 ? NODE_READ_DEFAULT : NODE_READ_CONSISTENT;
+        ask(s, i, (struct op){.kind = OP_GET, .mode = mode, .node = old, .key = 1});
+        run_for(s, draw(s, 100 * SIM_MS));
+    }
+    run_for(s, SIM_S);
+    host_resume(&c->nodes[old].host);
+    wait_for_answers(s); /* the judge of histories says whether one was stale */
+    wait_for_agreement(s);
+}
+
+static void leader_killed_mid_write(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned old = cluster_leader(c);
+    for (unsigned i = 0; i < N_CLIENTS; i++) {
+        unsigned node = i % 2 == 0 ? old : other_than(s, old);
+        ask(s, i, (struct op){.kind = OP_PUT, .node = node, .key = i});
+    }
+    run_for(s, draw(s, 3 * SIM_MS));
+    uint64_t at = c->world.now;
+    if (draw(s, 2) == 0 || !cluster_cut_in_write(c, old, IO_QUEUE_LOG, draw(s, 2))) {
+        cluster_power_off(c, old, draw(s, 2) == 0 ? SIM_FATE_LOST : SIM_FATE_RANDOM);
+    }
+    wait_for_answers(s);
+    expect(s, put_within(s, other_than(s, old), 20 * SIM_S), "the others go on");
+    expect(s, c->world.now - at < 30 * SIM_S, "before long");
+    (void)cluster_start(c, old);
+    wait_for_agreement(s);
+}
+
+/* One follower cannot hear the leader, but everybody else can hear it: it must not depose anybody. */
+static void deaf_follower(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned leader = cluster_leader(c), deaf = other_than(s, leader);
+    run_for(s, SIM_S);
+    uint64_t term = c->judge.last[leader].term;
+    net_cut(&c->net, leader, deaf, true);
+    for (unsigned i = 0; i < 20; i++) {
+        expect(s, put(s, leader, i) == COR_OK, "the leader takes writes");
+        run_for(s, 200 * SIM_MS);
+    }
+    expect(s, c->judge.last[leader].term == term, "its term is what it was");
+    net_heal_all(&c->net);
+    wait_for_agreement(s);
+}
+
+/* ---- losses --------------------------------------------------------------------------------------------- */
+
+static void majority_lost(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned left = 1 + (unsigned)draw(s, c->n);
+    expect(s, put(s, left, 1) == COR_OK, "all are there and take a write");
+    wait_for_agreement(s);
+    unsigned down = 0;
+    for (unsigned i = 1; i <= c->n && down < c->n / 2 + 1; i++) {
+        if (i != left) {
+            cluster_power_off(c, i, SIM_FATE_RANDOM);
+            down++;
+        }
+    }
+    run_for(s, SIM_S);
+    uint64_t at = c->world.now;
+    expect(s, put(s, left, 2) != COR_OK, "a minority confirms no write");
+    expect(s, get(s, left, NODE_READ_CONSISTENT, 1) != COR_OK, "and no consistent read");
+    expect(s, get(s, left, NODE_READ_DEFAULT, 1) != COR_OK, "and no default read");
+    expect(s, c->world.now - at < 16 * SIM_S, "and says so within the requests' time");
+    expect(s, get(s, left, NODE_READ_STALE, 1) == COR_OK, "it still answers stale reads");
+    cluster_start_all(c);
+    wait_for_agreement(s);
+    expect(s, put_within(s, left, 10 * SIM_S), "and takes writes when the others are back");
+}
+
+static void all_lose_power(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    for (unsigned round = 0; round < 5 && !c->judge.failed; round++) {
+        for (unsigned i = 0; i < N_CLIENTS; i++) {
+            ask(s, i, (struct op){.kind = OP_PUT, .node = 1 + i % c->n, .key = i});
+        }
+        run_for(s, draw(s, 20 * SIM_MS));
+        for (unsigned i = 1; i <= c->n; i++) {
+            cluster_power_off(c, i, draw(s, 2) == 0 ? SIM_FATE_LOST : SIM_FATE_RANDOM);
+        }
+        wait_for_answers(s);
+        cluster_start_all(c);
+        wait_for_leader(s);
+    }
+    wait_for_agreement(s);
+}
+
+/* D14: it has forgotten its votes and what it acknowledged; it must not be counted again. */
+static void wiped_member(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned victim = 1 + (unsigned)draw(s, c->n);
+    expect(s, put(s, victim, 1) == COR_OK, "all are there and take a write");
+    cluster_power_off(c, victim, SIM_FATE_LOST);
+    cluster_wipe(c, victim);
+    (void)cluster_start(c, victim);
+    run_for(s, 10 * SIM_S);
+    const struct cluster_node *n = &c->nodes[victim];
+    expect(s, n->node == NULL && n->why.text[0] != '\0', "it is refused and told why");
+    expect(s, put_within(s, other_than(s, victim), 10 * SIM_S), "the others go on");
+    wait_for_agreement(s);
+}
+
+/* Whenever they die while they meet for the first time, they find together in the end. */
+static void formation_crash(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    for (unsigned i = 1; i <= c->n; i++) { /* back to before the beginning */
+        cluster_kill(c, i);
+        sim_disk_free(c->nodes[i].disk);
+        c->nodes[i].disk = sim_disk_new();
+        c->nodes[i].host.io.fs = &c->nodes[i].disk->fs;
+    }
+    cluster_start_all(c);
+    for (unsigned round = 0; round < 8; round++) {
+        unsigned victim = 1 + (unsigned)draw(s, c->n);
+        run_for(s, draw(s, 20 * SIM_MS));
+        cluster_power_off(c, victim, SIM_FATE_RANDOM);
+        c->nodes[victim].disk->cut_at =
+            draw(s, 2) == 0 ? SIM_DISK_NEVER : c->nodes[victim].disk->changes + draw(s, 10);
+        if (!cluster_start(c, victim)) {
+            expect(s, cluster_start(c, victim), "it starts after an interrupted start");
+        }
+    }
+    run_for(s, 2 * SIM_S);
+    cluster_start_all(c); /* a cut may have come late */
+    wait_for_leader(s);
+    expect(s, put_within(s, 1, 20 * SIM_S), "they take a write");
+    wait_for_agreement(s);
+}
+
+/* ---- disks ----------------------------------------------------------------------------------------------- */
+
+static void full_disk(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned leader = cluster_leader(c);
+    expect(s, put(s, leader, 1) == COR_OK, "the leader takes a write");
+    for (unsigned i = 1; i <= c->n; i++) {
+        struct sim_disk *d = c->nodes[i].disk;
+        d->capacity = sim_disk_used(d) + draw(s, 5000);
+    }
+    enum cor_status st = COR_OK;
+    for (unsigned i = 0; i < 600 && (st == COR_OK || st == COR_ENOTDONE); i++) {
+        st = put(s, 1 + i % c->n, i % 8);
+    }
+    expect(s, is_refusal(st), "writes are refused when the disks are full");
+    expect(s, st == COR_ENOSPACE, "and for that reason");
+    expect(s, get(s, leader, NODE_READ_CONSISTENT, 1) == COR_OK, "reads go on");
+    for (unsigned i = 1; i <= c->n; i++) {
+        c->nodes[i].disk->capacity = UINT64_MAX;
+    }
+    expect(s, put_within(s, leader, 30 * SIM_S), "freed space is noticed");
+    wait_for_agreement(s);
+}
+
+/* D6: a leader whose disk hangs keeps its office, and the others' disks are a majority. */
+static void sync_stall(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned leader = cluster_leader(c);
+    run_for(s, SIM_S);
+    uint64_t term = c->judge.last[leader].term;
+    c->nodes[leader].host.disk_stall_until = c->world.now + 2 * SIM_S;
+    uint64_t at = c->world.now;
+    for (unsigned i = 0; i < 10; i++) {
+        expect(s, put(s, 1 + i % c->n, i) == COR_OK, "writes go on");
+    }
+    expect(s, c->world.now - at < SIM_S, "without waiting for that disk");
+    run_for(s, 3 * SIM_S);
+    expect(s, c->judge.last[leader].term == term, "nobody was elected");
+    wait_for_agreement(s);
+}
+
+/* A failed sync is final: the node stops, says why, and is right about what it has when it comes back. */
+static void failed_sync(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned victim = 1 + (unsigned)draw(s, c->n);
+    c->nodes[victim].broken = true;
+    c->nodes[victim].disk->fail_syncs = c->nodes[victim].disk->fail_writes = true;
+    for (unsigned i = 0; i < 4; i++) {
+        ask(s, i, (struct op){.kind = OP_PUT, .node = 1 + i % c->n, .key = i});
+    }
+    wait_for_answers(s);
+    run_for(s, SIM_S);
+    expect(s, c->nodes[victim].node == NULL, "it stops");
+    expect(s, c->nodes[victim].why.text[0] != '\0', "and says why");
+    expect(s, put_within(s, other_than(s, victim), 10 * SIM_S), "the others go on");
+    c->nodes[victim].disk->fail_syncs = c->nodes[victim].disk->fail_writes = false;
+    (void)cluster_start(c, victim);
+    wait_for_agreement(s);
+    cluster_power_off(c, victim, SIM_FATE_LOST);
+    (void)cluster_start(c, victim);
+    wait_for_agreement(s);
+}
+
+/* ---- the list --------------------------------------------------------------------------------------------- */
+
+static const struct scenario scenarios[] = {
+    {"isolated_leader", "a leader cut off from all others confirms and answers nothing", 5,
+     isolated_leader},
+    {"paused_leader", "a stopped leader wakes up and answers nothing from the past", 3,
+     paused_leader},
+    {"leader_killed_mid_write", "the leader loses power while it writes", 3,
+     leader_killed_mid_write},
+    {"deaf_follower", "a follower that hears nothing from the leader deposes nobody", 3,
+     deaf_follower},
+    {"majority_lost", "a minority refuses, in time, and answers stale reads", 5, majority_lost},
+    {"all_lose_power", "all machines lose power together, five times", 3, all_lose_power},
+    {"wiped_member", "an emptied directory is refused, the others go on", 3, wiped_member},
+    {"formation_crash", "power losses while the cluster forms", 3, formation_crash},
+    {"full_disk", "all disks full: writes are refused, reads go on, freed space is noticed", 3,
+     full_disk},
+    {"sync_stall", "the leader's disk hangs for two seconds", 3, sync_stall},
+    {"failed_sync", "a disk fails to sync: its node stops and comes back", 3, failed_sync},
+};
+
+const struct scenario *scenario_at(size_t i)
+{
+    return i < ARRAY_LEN(scenarios) ? &scenarios[i] : NULL;
+}
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            return &scenarios[i];
+        }
+    }
+    return NULL;
+}
+
+static void set_up(struct stage *s, const struct scenario *scenario, uint64_t seed, FILE *trace)
+{
+    struct cluster_options options = {.n_nodes = scenario->n_nodes};
+    struct client_options clients = {
+        .n_message = N_CLIENTS, .n_keys = 16, .patience = PATIENCE, .value_max = 3000};
+    cluster_init(&s->cluster, seed, &options);
+    s->cluster.world.trace = trace;
+    s->clients = clients_new(&s->cluster, &clients);
+    cluster_start_all(&s->cluster);
+    wait_for_leader(s);
+    wait_for_agreement(s);
+}
+
+void scenario_run(const struct scenario *scenario, uint64_t seed, FILE *trace,
+                  struct run_result *out)
+{
+    struct stage s = {0};
+    set_up(&s, scenario, seed, trace);
+    if (!s.cluster.judge.failed) {
+        scenario->play(&s);
+    }
+    if (!s.cluster.judge.failed) {
+        logs_check(&s.cluster);
+        history_check(&s.cluster.history, &s.cluster.judge);
+    }
+    run_sum_up(&s.cluster, s.clients, NULL, NULL, out);
+    clients_halt(s.clients);
+    cluster_deinit(&s.cluster);
+    clients_free(s.clients);
+}
