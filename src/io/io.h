@@ -190,6 +190,7 @@ static inline void io_submit(struct io *io, enum io_queue queue, struct io_work 
     io->ops->submit(io, queue, work);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what a listener is made of */
 static inline enum cor_status io_listen(struct io *io, const char *address,
                                         void (*on_accept)(void *arg, struct io_stream *s),
                                         void *arg, char *bound, struct io_listener **out,

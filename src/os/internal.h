@@ -158,7 +158,8 @@ MUST_USE bool os_stream_adopt(struct os_stream *s, int fd);
 void os_stream_drop_socket(struct os_stream *s, uv_close_cb on_closed);
 /* It ends: drop everything; on_close follows. Nothing if it has ended. */
 void os_stream_end(struct os_stream *s, enum cor_status why);
-/* Free, without a callback, as soon as libuv permits. */
+/* Free, without a callback, as soon as libuv permits; not before the end of this turn, so that whoever
+ * is at work on it further up the stack may still look at its state. */
 void os_stream_destroy(struct os_stream *s);
 /* Free if nobody holds it any more. */
 void os_stream_free_if_over(struct os_stream *s);

@@ -184,12 +184,13 @@ static enum cor_status start(struct os_listener *l, struct os_loop *loop, struct
     return COR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the shape is that of io/io.h */
 enum cor_status os_listen(struct io *io, const char *address,
                           void (*on_accept)(void *arg, struct io_stream *s), void *arg,
                           char *bound, struct io_listener **out, struct cor_error *err)
 {
     struct os_address a;
-    struct os_sockaddr sockaddr;
+    struct os_sockaddr sockaddr = {0};
     int fd = -1;
     enum cor_status st = os_address_parse(address, &a, err);
     if (st == COR_OK) {

@@ -29,16 +29,20 @@
 #define DRAIN_ROUNDS    1024u /* more than any receive buffer holds */
 #define IOVECS_MAX      64
 #define CHUNK_ROOM      (OS_CHUNK_SIZE - sizeof(struct os_chunk))
-#define CHUNK_LARGE_MIN (16u * 1024) /* data bytes: of a chunk behind the first */
-#define CHUNK_LARGE_MAX (64u * 1024)
+#define CHUNK_LARGE_MIN ((size_t)16 * 1024) /* data bytes: of a chunk behind the first */
+#define CHUNK_LARGE_MAX ((size_t)64 * 1024)
 #define FLUSH_LIMIT     (5000 * OS_MS) /* io/io.h */
 #define LINGER_LIMIT    (1000 * OS_MS)
 #define KEEPALIVE_S     60 /* idle before the kernel asks; then 4 times every 15 s */
 
-static struct os_stream *stream_of(const struct io_stream *s)
+static struct os_stream *stream_of(struct io_stream *s)
 {
-    struct io_stream *stream = (struct io_stream *)(uintptr_t)s; /* our own, so never const */
-    return CONTAINER_OF(stream, struct os_stream, stream);
+    return CONTAINER_OF(s, struct os_stream, stream);
+}
+
+static const struct os_stream *const_stream_of(const struct io_stream *s)
+{
+    return (const struct os_stream *)(const void *)s; /* its first member */
 }
 
 static struct os_loop *loop_of(const struct os_stream *s)
@@ -137,6 +141,7 @@ static void consume(struct os_stream *s, size_t n)
     s->queued -= n;
     while (n > 0) {
         struct os_chunk *c = s->first;
+        COR_ASSERT(c != NULL);
         size_t here = c->end - c->begin < n ? c->end - c->begin : n;
         c->begin += (uint32_t)here;
         n -= here;
@@ -229,7 +234,7 @@ void os_stream_destroy(struct os_stream *s)
     if (s->handle == OS_HANDLE_OPEN) {
         os_stream_drop_socket(s, on_handle_closed);
     }
-    os_stream_free_if_over(s);
+    os_stream_touch(s);
 }
 
 static bool is_alive(const struct os_stream *s)
@@ -569,7 +574,7 @@ enum cor_status os_stream_send(struct io_stream *stream, struct cor_bytes data)
 
 size_t os_stream_queued(const struct io_stream *stream)
 {
-    return stream_of(stream)->queued;
+    return const_stream_of(stream)->queued;
 }
 
 void os_stream_pause(struct io_stream *stream, bool paused)
@@ -602,7 +607,7 @@ void os_stream_close(struct io_stream *stream, bool flush_first)
 
 void os_stream_peer(const struct io_stream *stream, char *out, size_t size)
 {
-    const struct os_stream *s = stream_of(stream);
+    const struct os_stream *s = const_stream_of(stream);
     struct os_sockaddr a = {.len = sizeof a.u};
     if (s->dial != NULL) {
         format_to(out, size, "%s", os_dial_address(s));

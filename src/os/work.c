@@ -15,9 +15,9 @@
 
 /* A thread costs what it touches of its stack. Sanitizers fatten every frame. */
 #ifdef CORACLE_SLOW_ASSERTS
-#define STACK_SIZE (1024u * 1024)
+#define STACK_SIZE ((size_t)1024 * 1024)
 #else
-#define STACK_SIZE (256u * 1024)
+#define STACK_SIZE ((size_t)256 * 1024)
 #endif
 #define RETRY_AFTER (100 * OS_MS)
 
