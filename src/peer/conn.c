@@ -23,7 +23,7 @@
 static const uint8_t successors[PEER_N_CONN_STATES] = {
     [PEER_CONN_DIALING] = TO(GREETING) | TO(CLOSED),
     [PEER_CONN_GREETING] = TO(WELCOMING) | TO(REFUSING) | TO(CLOSED),
-    [PEER_CONN_WELCOMING] = TO(UP) | TO(CLOSED),
+    [PEER_CONN_WELCOMING] = TO(UP) | TO(REFUSING) | TO(CLOSED),
     [PEER_CONN_UP] = TO(CLOSED),
     [PEER_CONN_REFUSING] = TO(CLOSED),
     [PEER_CONN_CLOSED] = 0,
@@ -48,6 +48,7 @@ static const struct peer_frame_rules rules_welcoming = {
 static const struct peer_frame_rules rules_refusing = {
     {[PEER_FRAME_WELCOME] = {true, 0}, REFUSED_RULE}};
 static const struct peer_frame_rules rules_control = {{
+    REFUSED_RULE,
     [PEER_FRAME_WELCOME] = {true, 0},
     [PEER_FRAME_PING] = {true, 0},
     [PEER_FRAME_MESSAGE] = {true, PEER_MESSAGE_SIZE_MAX},
@@ -55,6 +56,7 @@ static const struct peer_frame_rules rules_control = {{
     [PEER_FRAME_ANSWER] = {true, SMALL_MAX},
 }};
 static const struct peer_frame_rules rules_data = {{
+    REFUSED_RULE,
     [PEER_FRAME_WELCOME] = {true, 0},
     [PEER_FRAME_PING] = {true, 0},
     [PEER_FRAME_APPEND] = {true, PEER_MESSAGE_MAX},
@@ -151,24 +153,41 @@ void peer_conn_close(struct peer_conn *conn, const char *why)
 
 /* Say no, and why; then wait for the other side to close. Closing first could destroy the sentence on its
  * way: a system that still has unread bytes answers a close with a reset. */
-static void refuse(struct peer_conn *conn, const struct cor_error *why)
+static void say_no(struct peer_conn *conn, const struct cor_error *why)
 {
-    struct peers *p = conn->peers;
     unsigned char bytes[2 + PEER_REASON_MAX];
     struct writer w = writer_of(bytes, sizeof bytes);
     peer_refusal_encode(&w, why);
     COR_ASSERT(writer_ok(&w));
     send_frame(conn, PEER_FRAME_REFUSED, (struct cor_bytes){bytes, w.used});
     enter(conn, PEER_CONN_REFUSING);
+}
+
+/* The other half of a pair hears it, too: were it closed instead, the other side might see that first, give
+ * up the pair, and never read why. */
+static void refuse_link(struct peer_conn *conn, const struct cor_error *why)
+{
     struct peer_link *link = conn->link;
-    if (link == NULL) {
-        peers_say_stranger(p, conn, why->text);
+    struct peer_conn **pair = &link->conns[PEER_N_ROLES - conn->role];
+    if (*pair != NULL &&
+        ((*pair)->state == PEER_CONN_GREETING || (*pair)->state == PEER_CONN_WELCOMING)) {
+        say_no(*pair, why);
+        *pair = NULL;
+    }
+    link->refused = true;
+    peer_link_lost(link, conn, "its hello was refused");
+}
+
+static void refuse(struct peer_conn *conn, const struct cor_error *why)
+{
+    say_no(conn, why);
+    if (conn->link == NULL) {
+        peers_say_stranger(conn->peers, conn, why->text);
         return;
     }
-    peer_link_say(link, "hello_refused", why->text);
+    peer_link_say(conn->link, "hello_refused", why->text);
     if (peer_conn_is_attached(conn)) {
-        link->refused = true;
-        peer_link_lost(link, conn, "its hello was refused");
+        refuse_link(conn, why);
     }
 }
 

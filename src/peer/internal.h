@@ -46,8 +46,8 @@
  *             |  |         ^
  *    accepted |  | refused |
  *             v  v         |
- *     WELCOMING  REFUSING -+         theirs accepted, ours not yet | REFUSED sent
- *             |            |
+ *     WELCOMING->REFUSING -+         theirs accepted, ours not yet | REFUSED sent (also when the
+ *             |            |         other connection of the pair was refused)
  *             v            |
  *             UP ----------+
  */
