@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPS_SIZE 512u /* of encoded operations, without values */
+#define REQUEST_TIMEOUT (5 * SIM_S) /* a node's default */
+#define OPS_SIZE        512u        /* of encoded operations, without values */
 
 struct client {
     struct clients *all;
@@ -88,6 +89,21 @@ static void record(struct client *client, const struct client_answer *a)
     client->retry = op->kind != OP_GET && history_is_not_done(op->status);
     event_clear(&client->act);
     think(client);
+}
+
+/* A node that runs answers within the time of the request, whatever the cluster does. */
+static void demand_answer(const struct client *client)
+{
+    struct cluster *c = client->all->cluster;
+    const struct host *h = &c->nodes[client->node].host;
+    uint64_t timeout = c->options.node.request_timeout;
+    uint64_t since = c->history.ops[client->op].invoked;
+    since = h->resumed_at > since ? h->resumed_at : since;
+    timeout = timeout == 0 ? REQUEST_TIMEOUT : timeout;
+    if (!h->paused && c->world.now - since > timeout + timeout / 10 + SIM_S) {
+        judge_fail(&c->judge, "liveness: n%u does not answer request %zu", client->node,
+                   client->op + 1);
+    }
 }
 
 /* Nobody will answer any more. */
@@ -345,6 +361,7 @@ static void on_act(struct sim_event *e)
         if (client->http != NULL) {
             client_http_give_up(client->http);
         } else {
+            demand_answer(client);
             client->request->client = NULL;
             client->request = NULL;
         }

@@ -478,7 +478,7 @@ void host_resume(struct host *h)
     h->pause_in_turn = false;
     if (h->paused) {
         h->paused = false;
-        h->busy_until = h->world->now;
+        h->busy_until = h->resumed_at = h->world->now;
         unpark_jobs(h);
         event_at(&h->wake, h->world->now);
     }

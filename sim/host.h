@@ -47,6 +47,7 @@ struct host {
     struct sim_event *held, **held_end;
     bool in_turn, turn_open; /* turn_open: interrupted before its tasks ran */
     bool pause_in_turn;      /* the next turn is interrupted there */
+    uint64_t resumed_at;     /* the last time */
 
     struct host_job *jobs[IO_N_QUEUES]; /* in order of submission */
     uint64_t done_at[IO_N_QUEUES];      /* of the latest completion: they keep their order */
