@@ -432,8 +432,9 @@ void clients_get_stats(const struct clients *cl, struct client_stats *out)
 void clients_halt(struct clients *cl)
 {
     cl->stopped = true;
-    while (cl->requests != NULL) {
-        request_free(cl->requests);
+    for (struct request *r = cl->requests, *next; r != NULL; r = next) {
+        next = r->next;
+        request_free(r);
     }
     for (unsigned i = 0; i < cl->n; i++) {
         event_clear(&cl->clients[i].act);

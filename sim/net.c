@@ -440,6 +440,7 @@ static void end_init(struct sim_end *e, struct sim_conn *c, struct host *host)
     event_init(&e->timeout, w, host, SIM_NOTE_TIMER, on_flush_timeout);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as io.h has it */
 enum cor_status net_listen(struct io *io, const char *address,
                            void (*on_accept)(void *arg, struct io_stream *s), void *arg,
                            char *bound, struct io_listener **out, struct cor_error *err)
@@ -583,7 +584,7 @@ void net_init(struct net *net, struct world *w)
                         .delay = {200 * SIM_US, 300 * SIM_US},
                         .split_permille = 50,
                         .stall_min = 200 * SIM_MS,
-                        .window_bytes = 256 * 1024};
+                        .window_bytes = 256u << 10};
 }
 
 void net_deinit(struct net *net)

@@ -323,6 +323,7 @@ static void full_disk(struct stage *s)
         d->capacity = sim_disk_used(d) + draw(s, 5000);
     }
     enum cor_status st = COR_OK;
+    COR_ASSERT(c->n > 0);
     for (unsigned i = 0; i < 600 && (st == COR_OK || st == COR_ENOTDONE); i++) {
         st = put(s, 1 + i % c->n, i % 8);
     }
