@@ -3,7 +3,10 @@
  */
 #include "json/reader.h"
 
+#include "base/assert.h"
+#include "base/error.h"
 #include "base/format.h"
+#include "json/scan.h"
 
 #include <json-c/json_object.h>
 #include <json-c/json_tokener.h>
@@ -26,22 +29,58 @@ static const struct json_value *value_of(struct json_object *o)
     return (const struct json_value *)o;
 }
 
-struct json_value *json_parse(struct cor_bytes in)
+/* @at: where json-c stopped; @len: of the text, and one more is the NUL behind it. */
+static enum cor_status explain(enum json_tokener_error e, size_t at, size_t len,
+                               struct cor_error *err)
 {
-    struct json_tokener *t = in.len > INT_MAX ? NULL : json_tokener_new_ex(JSON_READ_DEPTH_MAX);
+    if (e == json_tokener_error_depth) {
+        return error_set(err, COR_ETOOBIG, "byte %zu: nested deeper than %d", at,
+                         JSON_READ_DEPTH_MAX);
+    }
+    if (e == json_tokener_continue || e == json_tokener_error_parse_eof) {
+        return error_set(err, COR_EPROTO, "byte %zu: the text ends early", len);
+    }
+    return error_set(err, COR_EPROTO, "byte %zu: %s", at, json_tokener_error_desc(e));
+}
+
+enum cor_status json_read(struct cor_bytes in, size_t memory_max, struct json_value **out,
+                          struct cor_error *err)
+{
+    struct json_scan scan = json_scan(in);
+    if (scan.wrong != NULL) {
+        return error_set(err, COR_EPROTO, "byte %zu: %s", scan.at, scan.wrong);
+    }
+    if (scan.memory_bytes > memory_max || in.len > INT_MAX / 2) {
+        return error_set(err, COR_ETOOBIG,
+                         "%zu bytes of JSON may need more memory than %zu bytes", in.len,
+                         memory_max);
+    }
+    struct json_tokener *t = json_tokener_new_ex(JSON_READ_DEPTH_MAX);
     if (t == NULL) {
-        return NULL;
+        return error_set(err, COR_ENOMEM, "no memory to read JSON");
     }
     json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    struct json_object *o = json_tokener_parse_ex(t, (const char *)in.ptr, (int)in.len);
-    bool ok = json_tokener_get_error(t) == json_tokener_success &&
-              json_tokener_get_parse_end(t) == in.len;
-    json_tokener_free(t);
-    if (!ok) {
-        (void)json_object_put(o);
-        return NULL;
+    struct json_object *v = NULL;
+    if (in.len > 0) {
+        v = json_tokener_parse_ex(t, (const char *)in.ptr, (int)in.len);
     }
-    return (struct json_value *)o;
+    size_t at = in.len > 0 ? json_tokener_get_parse_end(t) : 0;
+    if (in.len == 0 || json_tokener_get_error(t) == json_tokener_continue) {
+        v = json_tokener_parse_ex(t, "", 1); /* its end: a number may go on until there */
+    }
+    enum json_tokener_error e = json_tokener_get_error(t);
+    json_tokener_free(t);
+    if (e != json_tokener_success) {
+        return explain(e, at, in.len, err);
+    }
+    *out = (struct json_value *)v;
+    return COR_OK;
+}
+
+struct json_value *json_parse(struct cor_bytes in)
+{
+    struct json_value *v;
+    return json_read(in, JSON_READ_MEMORY_MAX, &v, NULL) == COR_OK ? v : NULL;
 }
 
 void json_free(struct json_value *document)
@@ -72,11 +111,55 @@ const struct json_value *json_at(const struct json_value *array, size_t i)
                                   : NULL;
 }
 
+enum json_kind json_kind_of(const struct json_value *v)
+{
+    switch (json_object_get_type(object_of(v))) {
+    case json_type_null:
+        return JSON_NULL;
+    case json_type_boolean:
+        return JSON_BOOL;
+    case json_type_int:
+        return JSON_INTEGER;
+    case json_type_double:
+        return JSON_FRACTION;
+    case json_type_string:
+        return JSON_STRING;
+    case json_type_array:
+        return JSON_ARRAY;
+    case json_type_object:
+        return JSON_OBJECT;
+    }
+    COR_ASSERT(false);
+    return JSON_NULL;
+}
+
+/* json-c holds an integer as int64 if it fits, else as uint64, and cuts at both ends when asked for the
+ * other. */
+bool json_u64_of(const struct json_value *v, uint64_t *out)
+{
+    if (!json_object_is_type(object_of(v), json_type_int) ||
+        json_object_get_int64(object_of(v)) < 0) {
+        return false;
+    }
+    *out = json_object_get_uint64(object_of(v));
+    return true;
+}
+
+bool json_i64_of(const struct json_value *v, int64_t *out)
+{
+    if (!json_object_is_type(object_of(v), json_type_int) ||
+        (json_object_get_int64(object_of(v)) >= 0 &&
+         json_object_get_uint64(object_of(v)) > INT64_MAX)) {
+        return false;
+    }
+    *out = json_object_get_int64(object_of(v));
+    return true;
+}
+
 uint64_t json_get_u64(const struct json_value *v)
 {
-    return json_object_is_type(object_of(v), json_type_int)
-               ? json_object_get_uint64(object_of(v))
-               : 0;
+    uint64_t out;
+    return json_u64_of(v, &out) ? out : 0;
 }
 
 bool json_get_bool(const struct json_value *v)
@@ -95,46 +178,56 @@ const char *json_get_text(const struct json_value *v)
     return is_string(v) ? json_object_get_string(object_of(v)) : "";
 }
 
+struct cor_bytes json_string_of(const struct json_value *v)
+{
+    if (!is_string(v)) {
+        return (struct cor_bytes){NULL, 0};
+    }
+    return (struct cor_bytes){(const unsigned char *)json_get_text(v),
+                              (size_t)json_object_get_string_len(object_of(v))};
+}
+
 /* ---- base64 ---------------------------------------------------------------------------------------- */
 
-/* RFC 4648 table 1; 64: not a digit. */
-static unsigned digit_of(unsigned char c)
+static int digit_of(unsigned char c)
 {
     if (c >= 'A' && c <= 'Z') {
         return c - 'A';
     }
     if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26u;
+        return c - 'a' + 26;
     }
     if (c >= '0' && c <= '9') {
-        return c - '0' + 52u;
+        return c - '0' + 52;
     }
-    return c == '+' ? 62 : (c == '/' ? 63 : 64);
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Padded, without anything between: what our writer makes. @out has 3 bytes for every 4 of @in. */
-static bool decode_base64(struct cor_bytes in, unsigned char *out, size_t *len)
+bool json_base64_decode(struct cor_bytes in, unsigned char *out, size_t *len)
 {
-    size_t used = 0;
     if (in.len % 4 != 0) {
         return false;
     }
-    for (size_t i = 0; i < in.len; i += 4) {
-        size_t pad =
-            i + 4 < in.len ? 0 : (in.ptr[i + 3] == '=') + (size_t)(in.ptr[i + 2] == '=');
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 4; k++) {
-            unsigned digit = k < 4 - pad ? digit_of(in.ptr[i + k]) : 0;
-            if (digit > 63) {
-                return false;
-            }
-            bits = bits << 6 | digit;
+    size_t padding = 0;
+    while (padding < 2 && padding < in.len && in.ptr[in.len - 1 - padding] == '=') {
+        padding++;
+    }
+    size_t n = 0, digits = in.len - padding;
+    uint32_t bits = 0;
+    for (size_t i = 0; i < digits; i++) {
+        int digit = digit_of(in.ptr[i]);
+        if (digit < 0) {
+            return false;
         }
-        for (size_t k = 0; k < 3 - pad; k++) {
-            out[used++] = (unsigned char)(bits >> (16 - 8 * k));
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4 != 0) {
+            out[n++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
         }
     }
-    *len = used;
+    if ((bits & (padding == 2 ? 15u : padding == 1 ? 3u : 0u)) != 0) {
+        return false; /* one way to write each value */
+    }
+    *len = n;
     return true;
 }
 
@@ -148,16 +241,15 @@ bool json_get_bytes(const struct json_value *object, const char *name, unsigned 
     if (!is_string(found)) {
         return false;
     }
-    const char *text = json_get_text(found);
-    size_t len = (size_t)json_object_get_string_len(object_of(found));
+    struct cor_bytes text = json_string_of(found);
+    size_t len = text.len;
     unsigned char *bytes = malloc(len + 1);
     if (bytes == NULL) {
         return false;
     }
     if (plain != NULL) {
-        memcpy(bytes, text, len);
-    } else if (!decode_base64((struct cor_bytes){(const unsigned char *)text, len}, bytes,
-                              &len)) {
+        memcpy(bytes, text.ptr, len);
+    } else if (!json_base64_decode(text, bytes, &len)) {
         free(bytes);
         return false;
     }
