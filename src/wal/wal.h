@@ -32,6 +32,7 @@
 #include <stdint.h>
 
 #define WAL_ENTRY_SIZE_MAX (2u << 20) /* bytes of one entry's payload */
+#define WAL_ENTRY_OVERHEAD 64u        /* that wal_room() wants added for each entry */
 
 struct wal;
 
@@ -40,8 +41,8 @@ struct wal_options {
     struct event_sink *events;
     unsigned char cluster_id[16]; /* stamped into segments: foreign files are refused */
     cor_node_id node_id;
-    uint64_t segment_bytes_min; /* 256 KiB: the first ones; each next doubles up to... */
-    uint64_t segment_bytes_max; /* 64 MiB */
+    uint64_t segment_bytes_min; /* 0: 256 KiB: the first one; each next doubles up to... */
+    uint64_t segment_bytes_max; /* 0: 64 MiB. Multiples of 4096; at least 64 KiB */
     bool no_direct;             /* never ask for IO_DIRECT */
     void *arg;
     /* Every unit up to @seq is durable. On the loop, never from inside wal_*(). */
@@ -93,14 +94,16 @@ void wal_close(struct wal *w);
 
 /*
  * Queue @unit; payloads are copied. Written by the next flush. COR_OK; COR_ENOSPACE: entries do
- * not fit (ask wal_room() first; a unit without entries always fits); COR_ENOMEM.
+ * not fit (ask wal_room() first; a unit of hard state alone always fits); COR_ENOMEM; COR_EIO: after
+ * on_failed. Unless COR_OK nothing was queued.
  */
 MUST_USE enum cor_status wal_write(struct wal *w, const struct wal_unit *unit);
 /* Start writing what is queued, if no write is in flight; otherwise that one's completion will.
  * Called once at the end of each turn. */
 void wal_flush(struct wal *w);
+/* Nothing is on its way to disk, preparation of segments included. */
 bool wal_is_idle(const struct wal *w);
-/* Bytes of entries (with their overhead) that are sure to fit, reserve excluded. */
+/* Entries are sure to fit whose payloads and WAL_ENTRY_OVERHEADs add up to so many bytes. */
 uint64_t wal_room(const struct wal *w);
 /* The next segment cannot be prepared for want of space; retried every few seconds. */
 bool wal_is_full(const struct wal *w);
@@ -149,8 +152,9 @@ void wal_get_stats(const struct wal *w, struct wal_stats *out);
 #define WAL_ADDRESS_MAX 255u
 
 /*
- * Files "state-a" and "state-b", written alternately, each with version number and checksum: a
- * crash while one is written leaves the other. Apart from identity, safety never needs it.
+ * Files "state-a" and "state-b", written one after the other, each with version number and checksum: a
+ * crash while one is written leaves the other, and rot of one leaves an equal one. Apart from
+ * identity, safety never needs it.
  */
 struct superblock {
     uint64_t version; /* of this content: the higher valid one counts */
