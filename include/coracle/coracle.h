@@ -51,9 +51,9 @@ struct cor_options {
     size_t n_host_names;
     bool insecure; /* allow listeners beyond loopback although there is no authentication */
     uint64_t heartbeat_ms, election_min_ms, election_max_ms, request_timeout_ms;
-    bool default_reads_consistent; /* switch leases off */
-    uint64_t memory_max_bytes;     /* 4 GiB */
-    uint64_t history_ms, history_bytes;
+    bool default_reads_consistent;      /* switch leases off */
+    uint64_t memory_max_bytes;          /* 4 GiB */
+    uint64_t history_ms, history_bytes; /* 10 min, a quarter of memory; UINT64_MAX: all */
     bool no_direct_io;
     enum cor_log_level log_level; /* 0: COR_LOG_OFF */
     /* One event, as text: "event=became_leader term=3". Called on any of the node's threads. */
@@ -127,17 +127,26 @@ struct cor_event {
     struct cor_item item; /* borrowed for the call; deleted: key only */
 };
 
-/*
- * Watch all keys that begin with @prefix (of length 0: all) from @start_revision on (0: from now).
- * @on_event is called on the node's thread, in order, each change once; @on_end at most once, when the
- * watch cannot go on: COR_ECOMPACTED or COR_EBUSY (@revision: where to resume), COR_ESTOPPED.
- */
-COR_API enum cor_status
-cor_watch(struct cor *c, struct cor_bytes prefix, uint64_t start_revision,
-          void (*on_event)(void *arg, const struct cor_event *event),
-          void (*on_end)(void *arg, enum cor_status st, uint64_t revision), void *arg,
-          struct cor_watch **out);
-/* After it returns no callback of the watch runs or will run. Not from inside a callback. */
+/* What to watch, and whom to tell. */
+struct cor_watch_options {
+    struct cor_bytes
+        prefix; /* all keys that begin with it; of length 0: all there are. Copied. */
+    uint64_t
+        start_revision; /* from this revision on, from history if it is past; 0: from now */
+    /* Called on the node's thread, in order, each change once. */
+    void (*on_event)(void *arg, const struct cor_event *event);
+    /* At most once, when the watch cannot go on: COR_ECOMPACTED or COR_EBUSY (@revision: where to
+     * resume), COR_ESTOPPED. May be NULL. */
+    void (*on_end)(void *arg, enum cor_status st, uint64_t revision);
+    void *arg;
+};
+
+/* Start a watch. It is the caller's until cor_watch_stop(), also after on_end, and after
+ * cor_close(). */
+COR_API enum cor_status cor_watch(struct cor *c, const struct cor_watch_options *options,
+                                  struct cor_watch **out);
+/* End the watch and free it. After it returns no callback of it runs or will run. Not from inside a
+ * callback. */
 COR_API void cor_watch_stop(struct cor_watch *w);
 
 struct cor_node_info {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "cli/socket.h"
+#include "json/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +165,7 @@ static enum cor_status make_head(struct client *c, uint64_t time, struct cor_byt
 {
     const struct client_request *r = c->request;
     char timeout[48] = "", length[48] = "";
-    if (!r->plain && !r->endless) {
+    if (r->timed) {
         uint64_t ms = (time - time / 8) / MS;
         ms = ms < 1 ? 1 : (ms > SERVER_MAX_MS ? SERVER_MAX_MS : ms);
         format_to(timeout, sizeof timeout, "%ctimeout=%llums",
@@ -191,8 +192,8 @@ static enum cor_status receive(struct client *c, int fd, uint64_t deadline,
     static const struct http_reply_events events = {on_head, on_body, on_end};
     struct http_reply_parser *p = http_reply_parser_init(c->parser_memory, &events, c);
     while (!c->ended && !c->enough) {
-        bool endless = c->request->endless && c->reply.status == 200;
-        uint64_t until = endless ? client_now() + CLIENT_SILENCE : deadline;
+        bool streaming = c->request->streams && c->reply.status == 200;
+        uint64_t until = streaming ? client_now() + CLIENT_SILENCE : deadline;
         size_t got;
         enum cor_status st = socket_receive(fd, c->in, sizeof c->in, until, &got, err);
         if (st != COR_OK) {
@@ -217,7 +218,7 @@ static enum cor_status attempt(struct client *c, uint64_t connect_ns, uint64_t n
                                struct cor_error *err)
 {
     uint64_t begin = client_now();
-    struct cor_bytes head;
+    struct cor_bytes head = {NULL, 0};
     c->reply = (struct client_reply){0};
     c->ended = c->enough = c->too_large = false;
     c->parts = 0;
@@ -227,10 +228,10 @@ static enum cor_status attempt(struct client *c, uint64_t connect_ns, uint64_t n
         return st;
     }
     int fd;
-    if (socket_dial(c->endpoint, begin + (connect_ns < ns ? connect_ns : ns), &fd, err) !=
-        COR_OK) {
+    st = socket_dial(c->endpoint, begin + (connect_ns < ns ? connect_ns : ns), &fd, err);
+    if (st != COR_OK) {
         (void)error_prefix(err, "%s", c->endpoint);
-        return COR_ENOTDONE;
+        return st == COR_EINVAL ? COR_EINVAL : COR_ENOTDONE;
     }
     st = socket_send(fd, head, begin + ns, err);
     st = st == COR_OK ? socket_send(fd, c->request->body, begin + ns, err) : st;
@@ -290,6 +291,7 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
 {
     const struct option_list *all = &c->v->endpoints;
     uint64_t deadline = client_now() + (timeout != 0 ? timeout : c->v->timeout);
+    bool reached = false; /* somebody, in this round */
     c->request = r;
     for (size_t n = 1;; n++) {
         uint64_t now = client_now();
@@ -306,10 +308,60 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
                             (const char *)c->body);
         }
         c->at = (c->at + 1) % all->n;
-        uint64_t pause = n % all->n == 0 ? PAUSE_NS : 0;
-        if (client_now() + pause >= deadline) {
-            return st == COR_EUNKNOWN ? COR_ENOTDONE : st == COR_OK ? COR_ENOTDONE : st;
+        reached = reached || st != COR_ENOTDONE;
+        bool round_ends = n % all->n == 0;
+        uint64_t pause = round_ends ? PAUSE_NS : 0;
+        if (client_now() + pause >= deadline || (round_ends && !reached)) {
+            return COR_ENOTDONE;
         }
+        reached = reached && !round_ends;
         pause_until(client_now() + pause);
     }
+}
+
+/* ---- failures -------------------------------------------------------------------------------------- */
+
+static enum exit_code code_of(unsigned status)
+{
+    switch (status) {
+    case 404:
+    case 409:
+        return EXIT_NO;
+    case 504:
+        return EXIT_UNKNOWN;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+enum exit_code client_fail(const struct invocation *i, enum cor_status st,
+                           const struct client_reply *reply, const struct cor_error *err)
+{
+    if (st == COR_EUNKNOWN) {
+        return command_fail(
+            i, EXIT_UNKNOWN,
+            "outcome unknown: %s; the write may or may not have been done: read "
+            "the key before writing again, or use --prev-revision",
+            err->text);
+    }
+    if (st == COR_EINVAL || st == COR_ETOOBIG) {
+        return command_fail(i, EXIT_USAGE, "%s", err->text);
+    }
+    if (st != COR_OK) {
+        return command_fail(i, EXIT_FAILED, "not done: %s", err->text);
+    }
+    struct json_value *body = json_parse(reply->body);
+    const char *text = json_get_text(json_member(body, "error"));
+    const struct json_value *present = json_member(body, "mod_revision");
+    enum exit_code code = code_of(reply->status);
+    if (text[0] == '\0') {
+        (void)command_fail(i, code, "%s", http_status_text(reply->status));
+    } else if (reply->status == 409 && present != NULL) {
+        (void)command_fail(i, code, "%s (its mod revision is %llu)", text,
+                           (unsigned long long)json_get_u64(present));
+    } else {
+        (void)command_fail(i, code, "%s", text);
+    }
+    json_free(body);
+    return code;
 }

@@ -3,7 +3,7 @@
  *
  * Place in the system: put, get, del, watch and status are made of this. Endpoints are tried in order; a node that
  * cannot be reached, or says that nothing was done (503), is passed over for the next, round and round until the time
- * is up. A write is never sent again once it may have left: then its outcome is unknown (D16).
+ * is up or not one of them can be reached. A write is never sent again once it may have left: then its outcome is unknown (D16).
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -17,17 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum client_form {
-    FORM_PLAIN = 0,
-    FORM_TABLE,
-    FORM_JSON,
-    FORM_RAW,
-};
-
 /* Values begin with this, and their table ends with client_table. */
 struct client_values {
     struct option_list endpoints;
     uint64_t timeout;
+    uint64_t form; /* enum text_form; by the command's own --output */
 };
 #define CLIENT_TABLE_LEN 2u
 extern const struct option client_table[CLIENT_TABLE_LEN];
@@ -36,13 +30,11 @@ struct client;
 
 struct client_request {
     const char *method;
-    const char
-        *target; /* path and query, encoded; "timeout=" is added unless endless or plain */
-    bool plain;  /* a path that does not know "timeout" */
+    const char *target;    /* path and query, encoded */
     struct cor_bytes body; /* of PUT */
     bool writes;
-    bool
-        endless; /* no limit for the answer once it has begun, but for silence (CLIENT_SILENCE) */
+    bool timed;   /* "timeout=" is added to the query: the node shall speak before we give up */
+    bool streams; /* once a 2xx answer has begun it may take any time, but for CLIENT_SILENCE */
     /* Parts of the body of a 2xx answer, as they come; false: that was enough. NULL: collected. */
     bool (*on_part)(void *arg, struct cor_bytes part);
     void *arg;
@@ -68,7 +60,8 @@ void client_free(struct client *c);
  *
  * COR_OK: *reply is an answer, of whatever status but 503; COR_ENOTDONE: nobody could be asked, or
  * everybody said 503: @err has the last reason; COR_EUNKNOWN: a write that may have left and was not answered;
- * COR_EPROTO: what came back is not HTTP, or too large.
+ * COR_EPROTO: what came back is not HTTP, or too large; COR_EINVAL: an endpoint is not an address;
+ * COR_ETOOBIG: the target is too long.
  */
 MUST_USE enum cor_status client_ask(struct client *c, const struct client_request *r,
                                     uint64_t timeout, struct client_reply *reply,
@@ -79,6 +72,11 @@ MUST_USE enum cor_status client_ask_one(struct client *c, const char *endpoint,
                                         struct client_reply *reply, struct cor_error *err);
 /* The endpoint that answered last. */
 const char *client_endpoint(const struct client *c);
+
+/* What a failed client_ask(), or an answer that is none of the good ones, means: a line on stderr, and the code to
+ * end with. */
+enum exit_code client_fail(const struct invocation *i, enum cor_status st,
+                           const struct client_reply *reply, const struct cor_error *err);
 
 /* CLOCK_MONOTONIC, ns. */
 uint64_t client_now(void);

@@ -81,22 +81,20 @@ static struct cor_watch *new_watch(struct cor_bytes prefix, uint64_t start_revis
     return w;
 }
 
-enum cor_status cor_watch(struct cor *c, struct cor_bytes prefix, uint64_t start_revision,
-                          void (*on_event)(void *arg, const struct cor_event *event),
-                          void (*on_end)(void *arg, enum cor_status st, uint64_t revision),
-                          void *arg, struct cor_watch **out)
+enum cor_status cor_watch(struct cor *c, const struct cor_watch_options *o,
+                          struct cor_watch **out)
 {
-    if (prefix.len > COR_KEY_MAX || on_event == NULL) {
+    if (o->prefix.len > COR_KEY_MAX || o->on_event == NULL) {
         return COR_EINVAL;
     }
-    struct cor_watch *w = new_watch(prefix, start_revision);
+    struct cor_watch *w = new_watch(o->prefix, o->start_revision);
     if (w == NULL) {
         return COR_ENOMEM;
     }
     w->c = c;
-    w->on_event = on_event;
-    w->on_end = on_end;
-    w->arg = arg;
+    w->on_event = o->on_event;
+    w->on_end = o->on_end;
+    w->arg = o->arg;
     struct watch_call call = {.call = {.begin = begin_watch}, .w = w};
     enum cor_status st = call_make(c, &call.call);
     if (st != COR_OK) {
