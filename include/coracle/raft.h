@@ -343,8 +343,8 @@ struct cor_raft_peer_info {
     cor_node_id id;
     uint8_t kind;     /* enum cor_member_kind */
     uint8_t progress; /* enum cor_raft_progress; leader only */
-    uint64_t match, next, received;
     uint32_t inflight_messages;
+    uint64_t match, next, received;
     uint64_t inflight_bytes;
     uint64_t heard_at; /* 0: not since this node became leader */
 };
