@@ -133,6 +133,22 @@ static enum cor_status begin_reply(struct http_reply_parser *p, const unsigned c
     return COR_OK;
 }
 
+/* "HTTP/1.1 200 ...": looked at as soon as the line is whole. */
+static bool is_status_line(struct cor_bytes line)
+{
+    static const char form[] = "HTTP/1.v ddd";
+    for (size_t i = 0; i < sizeof form - 1; i++) {
+        unsigned char c = i < line.len ? line.ptr[i] : '\0';
+        bool ok = form[i] == 'd'   ? c >= '0' && c <= '9'
+                  : form[i] == 'v' ? c == '0' || c == '1'
+                                   : c == (unsigned char)form[i];
+        if (!ok) {
+            return false;
+        }
+    }
+    return line.len == sizeof form - 1 || line.ptr[sizeof form - 1] == ' ';
+}
+
 static enum cor_status take_head(struct http_reply_parser *p, struct cor_bytes in, size_t *at)
 {
     size_t before = p->filled, rest = in.len - *at;
@@ -145,7 +161,9 @@ static enum cor_status take_head(struct http_reply_parser *p, struct cor_bytes i
     }
     enum head_result r = http_head_scan(&p->head, all);
     if (r == HEAD_LINE) {
-        r = http_head_scan(&p->head, all);
+        r = is_status_line(http_span_of(all.ptr, p->head.first))
+                ? http_head_scan(&p->head, all)
+                : http_head_refuse(&p->head, 400, "not a status line of HTTP/1.1 or 1.0");
     }
     if (r == HEAD_BAD) {
         return broken(p, p->head.status == 400 ? COR_EPROTO : COR_ETOOBIG);

@@ -217,6 +217,313 @@ static void malformed_chunks_are_refused_wherever_they_are_cut(void)
     }
 }
 
+/* Every byte in every place of a small request: a token, a target or a value takes what its grammar
+ * takes (RFC 9110 5.5, 5.6.2; RFC 3986), and nothing else. */
+static void each_byte_is_allowed_where_the_grammar_allows_it(void)
+{
+    static const char base[] = "GET /a HTTP/1.1\r\nHost: h\r\nA-b: c\r\n\r\n";
+    static const struct {
+        const char *name;
+        size_t at;
+        const char *also; /* besides letters and digits; a colon ends a name earlier */
+    } rows[] = {
+        {"target", 5, "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"},
+        {"header name", 27, ":!#$%&'*+-.^_`|~"},
+        {"host", 23, "!$%&'()*+,-.:;=[]_~ \t"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (unsigned c = 0; c < 256; c++) {
+            char in[sizeof base];
+            memcpy(in, base, sizeof base);
+            in[rows[i].at] = (char)c;
+            struct feed f = run((struct cor_bytes){(unsigned char *)in, sizeof in - 1}, 0, 40);
+            bool letter =
+                (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+            bool want = letter || (c != 0 && strchr(rows[i].also, (int)c) != NULL);
+            ROW("%s: byte %u", rows[i].name, c);
+            CHECK_EQ(f.text[0] == '[', want);
+            CHECK(f.n > 4);
+            feed_free(&f);
+        }
+    }
+}
+
+/* A head of exactly @len bytes: a target or a header made as long as needed. */
+static char *head_of(size_t len, bool target)
+{
+    char *out = malloc(len + 1);
+    if (out != NULL) {
+        const char *front = target ? "GET /" : "GET / HTTP/1.1\r\nHost: h\r\nA: ";
+        const char *end = target ? " HTTP/1.1\r\nHost: h\r\n\r\n" : "\r\n\r\n";
+        memset(out, 'a', len);
+        memcpy(out, front, strlen(front));
+        memcpy(out + len - strlen(end), end, strlen(end) + 1);
+    }
+    return out;
+}
+
+static void heads_and_targets_go_to_their_limits(void)
+{
+    size_t target = HTTP_TARGET_MAX + sizeof "GET  HTTP/1.1\r\nHost: h\r\n\r\n" - 1;
+    struct {
+        size_t len;
+        bool target;
+        const char *want;
+    } rows[] = {{HTTP_HEAD_MAX, false, "[GET]"},    {HTTP_HEAD_MAX + 1, false, "431 "},
+                {2 * HTTP_HEAD_MAX, false, "431 "}, {target, true, "[GET]"},
+                {target + 1, true, "414 "},         {target + 1000, true, "414 "},
+                {4 * HTTP_HEAD_MAX, true, "414 "}};
+    static const size_t steps[] = {SIZE_MAX, 1, 1000, HTTP_HEAD_MAX - 1};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *in = head_of(rows[i].len, rows[i].target);
+        REQUIRE(in != NULL);
+        for (size_t j = 0; j < ARRAY_LEN(steps); j++) {
+            ROW("%zu, steps of %zu", rows[i].len, steps[j]);
+            struct cor_bytes bytes = {(unsigned char *)in, rows[i].len};
+            struct feed f = run(bytes, 0, steps[j]);
+            REQUIRE(f.n >= strlen(rows[i].want));
+            CHECK(memcmp(f.text, rows[i].want, strlen(rows[i].want)) == 0);
+            CHECK(f.block_size <= HTTP_HEAD_MAX);
+            feed_free(&f);
+        }
+        free(in);
+    }
+}
+
+static void headers_are_counted(void)
+{
+    for (size_t n = HTTP_HEADERS_MAX; n <= HTTP_HEADERS_MAX + 1; n++) {
+        char in[1024] = "GET / HTTP/1.1\r\nHost: h\r\n";
+        for (size_t i = 1; i < n; i++) {
+            memcpy(in + strlen(in), "a: b\r\n", 7);
+        }
+        memcpy(in + strlen(in), "\r\n", 3);
+        struct feed f = run((struct cor_bytes){(unsigned char *)in, strlen(in)}, 0, SIZE_MAX);
+        bool refused = f.n > 3 && memcmp(f.text, "431", 3) == 0;
+        CHECK_EQ(refused, n > HTTP_HEADERS_MAX);
+        feed_free(&f);
+    }
+}
+
+static void feed_string(struct feed *f, const char *s)
+{
+    CHECK(feed_piece(f, (struct cor_bytes){(const unsigned char *)s, strlen(s)}));
+}
+
+static void a_body_of_the_limit_is_taken(void)
+{
+    char body[FEED_BODY_MAX];
+    memset(body, 'b', sizeof body);
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    feed_string(&f, "PUT /" H "Content-Length: 1000\r\n\r\n");
+    CHECK(feed_piece(&f, (struct cor_bytes){(unsigned char *)body, sizeof body}));
+    feed_string(&f, "PUT /" H "Transfer-Encoding: chunked\r\n\r\n3e8\r\n");
+    CHECK(feed_piece(&f, (struct cor_bytes){(unsigned char *)body, sizeof body}));
+    feed_string(&f, "\r\n0\r\n\r\n");
+    CHECK(f.n > 2 * FEED_BODY_MAX);
+    feed_free(&f);
+}
+
+/* A client may fill a size line or trailers with what we skip, but not forever. */
+static void what_is_skipped_in_chunks_is_bounded(void)
+{
+    static const struct {
+        const char *head;
+        size_t limit;
+    } rows[] = {{"PUT /" H "Transfer-Encoding: chunked\r\n\r\n1;", 300},
+                {"PUT /" H "Transfer-Encoding: chunked\r\n\r\n0", 300},
+                {"PUT /" H "Transfer-Encoding: chunked\r\n\r\n0\r\nA: ", HTTP_HEAD_MAX}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct feed f = feed_new(FEED_BODY_MAX);
+        feed_start(&f);
+        feed_string(&f, rows[i].head);
+        size_t n = 0;
+        while (n <= rows[i].limit && feed_piece(&f, COR_BYTES_LIT("0"))) {
+            n++;
+        }
+        ROW("%zu", i);
+        CHECK(n <= rows[i].limit);
+        REQUIRE(f.n > 3);
+        CHECK(memcmp(f.text, "431", 3) == 0);
+        feed_free(&f);
+    }
+}
+
+static void a_whole_request_is_not_copied(void)
+{
+    static const char in[] = "PUT /key?q" H "Content-Length: 3\r\n\r\nabcGET /" H "\r\n";
+    const unsigned char *at = (const unsigned char *)in;
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    size_t used;
+    REQUIRE(http_parser_take(f.parser, COR_BYTES_LIT(in), &used) == HTTP_REQUEST);
+    const struct http_request *r = http_parser_request(f.parser);
+    CHECK(r->path.ptr == at + 4);
+    CHECK(r->headers[1].value.ptr == at + 46);
+    CHECK(r->body.ptr == at + used - 3);
+    CHECK_EQ(f.grown, 0);
+    http_parser_next(f.parser);
+    feed_free(&f);
+}
+
+static void a_block_is_lent_once_and_grows_with_what_arrives(void)
+{
+    struct feed f = feed_new(1 << 20);
+    feed_start(&f);
+    feed_string(&f, "PUT /" H "Content-Length: 1000000\r\n\r\n");
+    CHECK_EQ(f.grown, 1);
+    CHECK(f.block_size <= 4096); /* not the megabyte that was promised */
+    char piece[1000];
+    memset(piece, 'b', sizeof piece);
+    for (unsigned i = 0; i < 1000; i++) {
+        CHECK(feed_piece(&f, (struct cor_bytes){(unsigned char *)piece, sizeof piece}));
+    }
+    CHECK(f.grown <= 12);
+    CHECK(http_parser_is_idle(f.parser));
+    feed_free(&f);
+}
+
+static void no_memory_is_answered_with_503(void)
+{
+    static const char *const rows[] = {
+        "GET /",
+        "PUT /" H "Content-Length: 5\r\n\r\n",
+        "PUT /" H "Content-Length: 5\r\n\r\nabc",
+        "PUT /" H "Transfer-Encoding: chunked\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ROW("%s", rows[i]);
+        struct feed f = feed_new(FEED_BODY_MAX);
+        feed_start(&f);
+        f.starve = true;
+        CHECK(!feed_piece(&f,
+                          (struct cor_bytes){(const unsigned char *)rows[i], strlen(rows[i])}));
+        CHECK_EQ(http_parser_status(f.parser), 503);
+        size_t used;
+        CHECK_EQ(http_parser_take(f.parser, COR_BYTES_LIT("GET"), &used), HTTP_REFUSED);
+        feed_free(&f);
+    }
+}
+
+static void starve_later(struct cor_bytes in, size_t step, unsigned k, bool *starved)
+{
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    bool going = true;
+    for (size_t at = 0; going && at < in.len; at += step) {
+        f.starve = f.grown >= k;
+        size_t n = step < in.len - at ? step : in.len - at;
+        going = feed_piece(&f, (struct cor_bytes){in.ptr + at, n});
+    }
+    *starved = !going;
+    CHECK_EQ(going || http_parser_status(f.parser) == 503, true);
+    feed_free(&f);
+}
+
+static void any_growth_may_fail(void)
+{
+    char in[1200] = "PUT /" H "Transfer-Encoding: chunked\r\n\r\n384\r\n";
+    size_t n = strlen(in);
+    memset(in + n, 'c', 900);
+    memcpy(in + n + 900, "\r\n0\r\n\r\n", 8);
+    bool starved = true;
+    unsigned k = 0;
+    for (; starved; k++) {
+        REQUIRE(k < 20);
+        starve_later((struct cor_bytes){(unsigned char *)in, n + 907}, 7, k, &starved);
+    }
+    CHECK(k > 1);
+}
+
+static void the_client_is_told_to_go_on_once(void)
+{
+    static const char *const heads[] = {
+        "PUT /" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+        "PUT /" H "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+    };
+    static const char *const bodies[] = {"hi", "2\r\nhi\r\n0\r\n\r\n"};
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct feed f = feed_new(FEED_BODY_MAX);
+        feed_start(&f);
+        feed_string(&f, heads[i]);
+        CHECK_EQ(f.continues, 1);
+        for (const char *at = bodies[i]; *at != '\0'; at++) {
+            CHECK(feed_piece(&f, (struct cor_bytes){(const unsigned char *)at, 1}));
+        }
+        CHECK_EQ(f.continues, 1);
+        REQUIRE(f.n > 10);
+        CHECK(memcmp(f.text + f.n - 10, "[hi] keep\n", 10) == 0);
+        feed_free(&f);
+    }
+}
+
+static void nobody_waits_for_a_body_that_is_there_or_is_none(void)
+{
+    static const char *const rows[] = {
+        "PUT /" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nh",
+        "PUT /" H "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n2",
+        "PUT /" H "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+        "GET /" H "Expect: 100-continue\r\n\r\n",
+        "PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ROW("%s", rows[i]);
+        struct feed f = feed_new(FEED_BODY_MAX);
+        feed_start(&f);
+        feed_string(&f, rows[i]);
+        CHECK_EQ(f.continues, 0);
+        feed_free(&f);
+    }
+}
+
+static void idle_is_before_the_first_byte_of_a_request(void)
+{
+    static const struct {
+        const char *in;
+        bool idle;
+    } rows[] = {{"", true},
+                {"\r\n", true},
+                {"\r", false},
+                {"G", false},
+                {"GET /" H "\r\n", true},
+                {"GET /" H "\r\nG", false},
+                {"PUT /" H "Content-Length: 1\r\n\r\n", false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ROW("%s", rows[i].in);
+        struct feed f = feed_new(FEED_BODY_MAX);
+        feed_start(&f);
+        feed_string(&f, rows[i].in);
+        CHECK_EQ(http_parser_is_idle(f.parser), rows[i].idle);
+        feed_free(&f);
+    }
+}
+
+static void headers_are_found_without_case(void)
+{
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    size_t used;
+    REQUIRE(http_parser_take(f.parser, COR_BYTES_LIT("GET /" H "X-a: 1\r\nx-A: 2\r\n\r\n"),
+                             &used) == HTTP_REQUEST);
+    const struct http_request *r = http_parser_request(f.parser);
+    CHECK_BYTES(http_find_header(r, "X-A"), COR_BYTES_LIT("1"));
+    CHECK_BYTES(http_find_header(r, "host"), COR_BYTES_LIT("h"));
+    CHECK(http_find_header(r, "hos").ptr == NULL);
+    CHECK(http_find_header(r, "hosts").ptr == NULL);
+    feed_free(&f);
+}
+
 TEST_MAIN(TEST(what_was_sent_comes_out_wherever_it_is_cut),
           TEST(what_is_wrong_is_refused_wherever_it_is_cut),
-          TEST(malformed_chunks_are_refused_wherever_they_are_cut))
+          TEST(malformed_chunks_are_refused_wherever_they_are_cut),
+          TEST(each_byte_is_allowed_where_the_grammar_allows_it),
+          TEST(heads_and_targets_go_to_their_limits), TEST(headers_are_counted),
+          TEST(a_body_of_the_limit_is_taken), TEST(what_is_skipped_in_chunks_is_bounded),
+          TEST(a_whole_request_is_not_copied),
+          TEST(a_block_is_lent_once_and_grows_with_what_arrives),
+          TEST(no_memory_is_answered_with_503), TEST(any_growth_may_fail),
+          TEST(the_client_is_told_to_go_on_once),
+          TEST(nobody_waits_for_a_body_that_is_there_or_is_none),
+          TEST(idle_is_before_the_first_byte_of_a_request),
+          TEST(headers_are_found_without_case))
