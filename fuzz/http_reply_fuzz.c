@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOG_SIZE (1u << 20)
+#define LOG_SIZE (1u << 18)
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

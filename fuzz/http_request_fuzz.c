@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define BODY_MAX 500u
-#define LOG_SIZE (1u << 20)
+#define LOG_SIZE (1u << 18)
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

@@ -79,7 +79,7 @@ enum cor_status json_read(struct cor_bytes in, size_t memory_max, struct json_va
 
 struct json_value *json_parse(struct cor_bytes in)
 {
-    struct json_value *v;
+    struct json_value *v = NULL;
     return json_read(in, JSON_READ_MEMORY_MAX, &v, NULL) == COR_OK ? v : NULL;
 }
 
@@ -248,7 +248,9 @@ bool json_get_bytes(const struct json_value *object, const char *name, unsigned 
         return false;
     }
     if (plain != NULL) {
-        memcpy(bytes, text.ptr, len);
+        if (len > 0) {
+            memcpy(bytes, text.ptr, len);
+        }
     } else if (!json_base64_decode(text, bytes, &len)) {
         free(bytes);
         return false;

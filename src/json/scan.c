@@ -7,6 +7,8 @@
  */
 #include "json/scan.h"
 
+#include "json/writer.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -58,6 +60,9 @@ static bool scan_string(struct scanner *s)
     }
     if (s->at >= s->in.len) {
         return wrong(s, s->in.len, "a string without end");
+    }
+    if (!json_is_utf8((struct cor_bytes){s->in.ptr + start, s->at - start})) {
+        return wrong(s, start, "a string that is not UTF-8"); /* json-c takes overlong forms */
     }
     s->out.memory_bytes += VALUE_BYTES + (s->at - start);
     s->at++;

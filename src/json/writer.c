@@ -277,7 +277,7 @@ void json_text(struct json_writer *w, const char *s)
 void json_base64(struct json_writer *w, struct cor_bytes b)
 {
     static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     begin_value(w);
     put_char(w, '"');
     char *out = b.len > 0 ? reserve(w, (b.len + 2) / 3 * 4) : NULL;
@@ -286,10 +286,9 @@ void json_base64(struct json_writer *w, struct cor_bytes b)
         uint32_t v = (uint32_t)b.ptr[i] << 16;
         v |= n > 1 ? (uint32_t)b.ptr[i + 1] << 8 : 0;
         v |= n > 2 ? b.ptr[i + 2] : 0;
-        out[0] = digits[v >> 18];
-        out[1] = digits[v >> 12 & 63];
-        out[2] = n > 1 ? digits[v >> 6 & 63] : '=';
-        out[3] = n > 2 ? digits[v & 63] : '=';
+        for (size_t k = 0; k < 4; k++) {
+            out[k] = digits[k <= n ? v >> (18 - 6 * k) & 63 : 64];
+        }
     }
     put_char(w, '"');
 }

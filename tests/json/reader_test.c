@@ -229,8 +229,9 @@ static void what_is_not_json_is_refused_with_its_place(void)
 static void strings_are_utf8(void)
 {
     static const struct cor_bytes rows[] = {
-        COR_BYTES_INIT("\"\xff\""), COR_BYTES_INIT("\"\xc3\""), COR_BYTES_INIT("\"\\x41\""),
-        COR_BYTES_INIT("\"\\u12\"")};
+        COR_BYTES_INIT("\"\xff\""),     COR_BYTES_INIT("\"\xc3\""),
+        COR_BYTES_INIT("\"\xc1\xbc\""), COR_BYTES_INIT("\"\xed\xa0\x80\""),
+        COR_BYTES_INIT("\"\\x41\""),    COR_BYTES_INIT("\"\\u12\"")};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ROW("%zu", i);
         struct json_value *v;
