@@ -179,7 +179,7 @@ struct node_watch {
         struct kv_watcher watcher;
         struct node_link link;
         struct hub_mark *first, **end; /* events that wait, oldest first */
-        uint64_t next_revision;        /* not told yet, as far as the queue is empty */
+        uint64_t next_revision; /* behind: to be read next; live: earlier ones are not wanted */
         size_t queued_bytes;
         unsigned state; /* hub.h: enum watch_state */
     } private_;

@@ -225,7 +225,6 @@ static uint32_t tell_queued(struct hub *h, struct node_watch *w)
         while (s->first != NULL && s->first->event->revision == revision) {
             pop_mark(h, w);
         }
-        s->next_revision = revision + 1;
     }
     batch_clear(h);
     return n;
@@ -347,9 +346,7 @@ void node_watch_resume(struct node_watch *w)
         return;
     }
     s->state &= ~(unsigned)WATCH_PAUSED;
-    if (has_work(w)) {
-        make_busy(s->hub, w);
-    }
+    make_busy(s->hub, w);
 }
 
 void node_watch_stop(struct node_watch *w)

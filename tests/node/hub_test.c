@@ -36,9 +36,9 @@ struct spy {
     size_t used;
     uint64_t n_events, n_calls, last_revision;
     struct node_event *kept;
-    struct spy *stop, *resume, *start; /* in the next callback */
-    unsigned refuse;                   /* calls to refuse */
-    bool stop_hub, quiet, out_of_order;
+    struct spy *stop, *resume, *start;             /* in the next callback */
+    unsigned refuse;                               /* calls to refuse */
+    bool stop_hub, quiet, out_of_order, impatient; /* impatient: resumes inside each refusal */
 };
 
 static struct cor_bytes text(const char *s)
@@ -199,6 +199,9 @@ static bool on_events(void *arg, struct node_event *const *events, size_t n)
     if (s->refuse > 0) {
         s->refuse--;
         act(s);
+        if (s->impatient) {
+            node_watch_resume(&s->watch);
+        }
         return false;
     }
     uint64_t revision = events[0]->revision;
@@ -667,6 +670,77 @@ static void a_revision_larger_than_the_queue_is_told_whole(void)
     close_room(&r);
 }
 
+static void the_same_holds_where_there_is_no_history(void)
+{
+    struct room r;
+    struct spy s = {.room = &r};
+    open_room(&r, 10);
+    s.watch = (struct node_watch){.range = {.table = KV_TABLE_SESSIONS, .to_end = true},
+                                  .arg = &s,
+                                  .queue_bytes_max = 1,
+                                  .on_events = on_events,
+                                  .on_cancel = on_cancel};
+    CHECK_EQ(hub_watch_start(r.hub, &s.watch), COR_OK);
+    struct kv_op ops[] = {put_of(KV_TABLE_SESSIONS, "a", "1"),
+                          put_of(KV_TABLE_SESSIONS, "b", "2"),
+                          put_of(KV_TABLE_SESSIONS, "c", "3")};
+    apply(&r, ops, 3);
+    turn(&r);
+    check_text(&s, "[2 a=1 b=2 c=3]");
+    spy_end(&s);
+    close_room(&r);
+}
+
+static void an_impatient_owner_does_not_hold_the_loop(void)
+{
+    struct room r;
+    struct spy s = {.refuse = 20000, .impatient = true};
+    open_room(&r, 10);
+    spy_start(&r, &s, "", NULL, 0);
+    put(&r, "a", "2");
+    for (unsigned i = 0; i < 100 && s.refuse > 0; i++) {
+        uint64_t had = s.n_calls;
+        CHECK(world_step(&r.w));
+        CHECK(s.n_calls - had <= HUB_TURN_STEPS + HUB_SLICE_STEPS);
+    }
+    turn(&r);
+    check_text(&s, "[2 a=2]");
+    spy_end(&s);
+    close_room(&r);
+}
+
+static void an_event_is_a_whole_copy(void)
+{
+    struct room r;
+    struct spy s = {0};
+    open_room(&r, 10);
+    spy_start(&r, &s, "", NULL, 0);
+    struct kv_op op = put_of(KV_TABLE_KEYS, "key", "value");
+    op.attrs = text("attributes");
+    op.lease = 77;
+    apply(&r, &op, 1);
+    turn(&r);
+    for (unsigned i = 0; i < 50; i++) { /* the store moves on */
+        put(&r, "key", "another value");
+    }
+    compact(&r, 50);
+    while (kv_tend(r.kv, 1000)) {
+    }
+    REQUIRE(s.kept != NULL);
+    CHECK_EQ(s.kept->type, KV_EVENT_PUT);
+    CHECK_EQ(s.kept->table, KV_TABLE_KEYS);
+    CHECK_EQ(s.kept->revision, 2u);
+    CHECK_BYTES(s.kept->item.key, text("key"));
+    CHECK_BYTES(s.kept->item.value, text("value"));
+    CHECK_BYTES(s.kept->item.attrs, text("attributes"));
+    CHECK_EQ(s.kept->item.lease, 77u);
+    CHECK_EQ(s.kept->item.version, 1u);
+    CHECK_EQ(s.kept->item.mod_index, 1u);
+    turn(&r);
+    spy_end(&s);
+    close_room(&r);
+}
+
 static void ten_thousand_watchers_are_told_in_many_turns(void)
 {
     struct room r;
@@ -969,6 +1043,8 @@ TEST_MAIN(TEST(a_watch_hears_of_its_range_alone_in_order_and_once),
           TEST(compaction_does_not_hurt_a_watch_without_events),
           TEST(the_queues_of_all_watches_together_are_bounded),
           TEST(a_revision_larger_than_the_queue_is_told_whole),
+          TEST(the_same_holds_where_there_is_no_history),
+          TEST(an_impatient_owner_does_not_hold_the_loop), TEST(an_event_is_a_whole_copy),
           TEST(ten_thousand_watchers_are_told_in_many_turns),
           TEST(a_watch_may_be_stopped_in_its_own_callback_and_by_another),
           TEST(a_watch_that_reads_history_may_be_stopped_in_its_callback),

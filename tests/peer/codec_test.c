@@ -341,6 +341,19 @@ static void a_malformed_hello_is_refused(void)
     }
 }
 
+static void a_name_has_at_most_63_bytes(void)
+{
+    struct peer_greeting g = a_greeting();
+    struct peer_greeting back;
+    memset(g.hello.name, 'n', PEER_NAME_MAX);
+    struct writer w = greeting_bytes(&g);
+    CHECK_EQ(decode_greeting(w.used, &back), PEER_GREETING_OK);
+    CHECK_EQ(strlen(back.hello.name), PEER_NAME_MAX);
+    memmove(scratch + 74, scratch + 73, w.used - 73); /* one more */
+    scratch[72]++;
+    CHECK_EQ(decode_greeting(w.used + 1, &back), PEER_GREETING_MALFORMED);
+}
+
 static void a_refusal_is_a_sentence_for_a_terminal(void)
 {
     struct cor_error out;
@@ -430,5 +443,6 @@ TEST_MAIN(TEST(every_message_comes_back_as_it_was), TEST(a_longest_message_fits)
           TEST(a_hello_comes_back_as_it_was),
           TEST(a_later_hello_with_more_at_its_end_is_understood),
           TEST(a_hello_without_a_common_version_still_says_which),
-          TEST(a_malformed_hello_is_refused), TEST(a_refusal_is_a_sentence_for_a_terminal),
+          TEST(a_malformed_hello_is_refused), TEST(a_name_has_at_most_63_bytes),
+          TEST(a_refusal_is_a_sentence_for_a_terminal),
           TEST(the_golden_frames_still_mean_what_they_meant))

@@ -40,6 +40,13 @@ static void heartbeat(struct member *m, uint64_t commit)
     m->in_call = false;
 }
 
+/* A callback of the host in which it closes everything. */
+static void close_all(struct member *m)
+{
+    m->on_any = NULL;
+    peers_close(m->peers, member_on_closed, m);
+}
+
 /* ---- coming up ------------------------------------------------------------------------------------ */
 
 static void members_find_each_other_whatever_the_order(void)
@@ -385,7 +392,8 @@ static void raw_send(struct raw *r, enum peer_frame_type type, struct cor_bytes 
     net_run(&s.net, NET_MS);
 }
 
-static struct cor_bytes raw_hello(const char *name, enum peer_role role, uint64_t attempt)
+static struct cor_bytes raw_hello_of(const char *name, enum peer_role role, uint64_t attempt,
+                                     uint64_t incarnation)
 {
     static unsigned char bytes[PEER_HELLO_SIZE_MAX];
     struct peer_greeting g = {.role = (uint8_t)role, .attempt = attempt};
@@ -393,11 +401,45 @@ static struct cor_bytes raw_hello(const char *name, enum peer_role role, uint64_
                                   .protocol_max = 1,
                                   .level_min = 1,
                                   .level_max = 1,
+                                  .incarnation = incarnation,
                                   .members_hash = 4711};
     format_to(g.hello.name, sizeof g.hello.name, "%s", name);
     struct writer w = writer_of(bytes, sizeof bytes);
     peer_greeting_encode(&w, &g);
     return (struct cor_bytes){bytes, w.used};
+}
+
+static struct cor_bytes raw_hello(const char *name, enum peer_role role, uint64_t attempt)
+{
+    return raw_hello_of(name, role, attempt, 1);
+}
+
+static void a_hello_that_does_not_fit_its_connection_is_refused(void)
+{
+    static const struct {
+        const char *what, *to, *name;
+        enum peer_role role;
+    } rows[] = {
+        {"without a role", "n2:4100", "n1", PEER_ROLE_NONE},
+        {"from whom we dial", "n1:4100", "n2", PEER_ROLE_CONTROL},
+        {"by our own name", "n2:4100", "n2", PEER_ROLE_CONTROL},
+        {"by no name", "n2:4100", "", PEER_ROLE_CONTROL},
+    };
+    members_init(&s, 2, 1);
+    members_open(&s);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct raw r;
+        ROW("%s", rows[i].what);
+        raw_dial(&r, rows[i].to);
+        size_t before = r.received;
+        raw_send(&r, PEER_FRAME_HELLO, raw_hello(rows[i].name, rows[i].role, 7), 0);
+        CHECK(r.received > before + PEER_FRAME_HEADER + 20); /* a sentence, not a welcome */
+        CHECK(!r.closed);
+        net_run(&s.net, 2 * NET_S);
+        CHECK(r.closed);
+    }
+    check_all_up(1);
+    members_deinit(&s);
 }
 
 static void who_talks_before_the_hello_is_cut_off(void)
@@ -505,6 +547,23 @@ static void half_a_pair_is_not_up_and_gives_way(void)
     members_deinit(&s);
 }
 
+static void two_incarnations_make_no_pair(void)
+{
+    struct raw control;
+    struct raw data;
+    members_init(&s, 2, 1);
+    CHECK_EQ(member_open(&s, 1), COR_OK);
+    raw_dial(&control, "n2:4100");
+    raw_send(&control, PEER_FRAME_HELLO, raw_hello_of("n1", PEER_ROLE_CONTROL, 7, 1), 0);
+    raw_send(&control, PEER_FRAME_WELCOME, text(""), 0);
+    raw_dial(&data, "n2:4100");
+    raw_send(&data, PEER_FRAME_HELLO, raw_hello_of("n1", PEER_ROLE_DATA, 7, 2), 0);
+    raw_send(&data, PEER_FRAME_WELCOME, text(""), 0);
+    CHECK(control.closed && !data.closed);
+    CHECK_EQ(s.m[1].n_up, 0u);
+    members_deinit(&s);
+}
+
 static void a_message_on_half_a_pair_closes_it(void)
 {
     struct raw control;
@@ -551,6 +610,26 @@ static void a_frame_cut_by_the_link_coming_up_does_no_harm(void)
     net_run(&s.net, NET_MS);
     CHECK(control.closed && data.closed);
     CHECK_EQ(s.m[1].n_down, 1u);
+    members_deinit(&s);
+}
+
+/* The first message makes the link come up, and the host closes it there: it hears nothing more. */
+static void a_host_that_closes_as_the_link_comes_up_gets_no_message(void)
+{
+    struct raw control;
+    struct raw data;
+    members_init(&s, 2, 1);
+    CHECK_EQ(member_open(&s, 1), COR_OK);
+    s.m[1].on_any = close_all;
+    raw_dial(&control, "n2:4100");
+    raw_dial(&data, "n2:4100");
+    raw_send(&control, PEER_FRAME_HELLO, raw_hello("n1", PEER_ROLE_CONTROL, 7), 0);
+    raw_send(&data, PEER_FRAME_HELLO, raw_hello("n1", PEER_ROLE_DATA, 7), 0);
+    raw_send(&data, PEER_FRAME_WELCOME, text(""), 0);
+    raw_send(&data, PEER_FRAME_REQUEST, text("\1\1\1\1\1"), 0);
+    CHECK_EQ(s.m[1].n_up, 1u);
+    CHECK_EQ(s.m[1].n_requests, 0u);
+    CHECK(s.m[1].closed && control.closed && data.closed);
     members_deinit(&s);
 }
 
@@ -661,12 +740,6 @@ static void a_message_that_makes_no_sense_drops_the_link(void)
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
 
-static void close_all(struct member *m)
-{
-    m->on_any = NULL;
-    peers_close(m->peers, member_on_closed, m);
-}
-
 static void closing_ends_in_one_call_and_no_other(void)
 {
     start(3, 1);
@@ -742,10 +815,13 @@ TEST_MAIN(TEST(members_find_each_other_whatever_the_order), TEST(a_member_alone_
           TEST(a_member_that_does_not_answer_the_call_is_given_up),
           TEST(the_backoff_begins_anew_after_a_stable_link),
           TEST(losing_one_connection_takes_the_other_along),
+          TEST(a_hello_that_does_not_fit_its_connection_is_refused),
           TEST(who_talks_before_the_hello_is_cut_off),
           TEST(who_says_nothing_is_given_up_and_keeps_nobody_out),
           TEST(a_member_that_does_not_answer_the_hello_is_given_up),
-          TEST(half_a_pair_is_not_up_and_gives_way), TEST(a_message_on_half_a_pair_closes_it),
+          TEST(half_a_pair_is_not_up_and_gives_way), TEST(two_incarnations_make_no_pair),
+          TEST(a_host_that_closes_as_the_link_comes_up_gets_no_message),
+          TEST(a_message_on_half_a_pair_closes_it),
           TEST(a_frame_cut_by_the_link_coming_up_does_no_harm),
           TEST(flipped_bits_cost_a_link_but_never_a_wrong_message),
           TEST(a_message_that_makes_no_sense_drops_the_link),
