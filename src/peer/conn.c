@@ -474,7 +474,7 @@ void peer_conn_accept(struct peers *p, struct io_stream *s)
 
 /* ---- time --------------------------------------------------------------------------------------- */
 
-void peer_conn_tick(struct peer_conn *conn, bool asleep)
+void peer_conn_tick(struct peer_conn *conn)
 {
     if (conn->state == PEER_CONN_CLOSED) {
         return;
@@ -487,9 +487,9 @@ void peer_conn_tick(struct peer_conn *conn, bool asleep)
         }
         return;
     }
-    /* This process did not run: what the other side sent meanwhile waits to be read. */
-    conn->silent_ticks = asleep ? 0 : (uint8_t)(conn->silent_ticks + 1);
-    if (conn->silent_ticks > PEER_SILENCE_TICKS) {
+    /* Ticks, not time: when this process did not run for a while, what the other side sent meanwhile is
+     * read before the next tick. */
+    if (++conn->silent_ticks > PEER_SILENCE_TICKS) {
         peer_conn_close(conn, "silent for 3 s");
         return;
     }

@@ -108,7 +108,7 @@ struct peers {
     struct io_listener *listener;
     struct peer_conn *first, *last;
     struct io_timer tick;
-    uint64_t tick_due;   /* 0: the tick is off, there are no connections */
+    bool ticking;        /* false: there are no connections */
     struct io_task task; /* what must not happen inside a call of the host */
     bool closing, closed;
     void (*on_closed)(void *arg);
@@ -138,7 +138,7 @@ void peer_conn_accept(struct peers *p, struct io_stream *s);
 void peer_conn_close(struct peer_conn *conn, const char *why);
 /* The other side has shown that our hello was accepted. */
 void peer_conn_set_up(struct peer_conn *conn);
-void peer_conn_tick(struct peer_conn *conn, bool asleep);
+void peer_conn_tick(struct peer_conn *conn);
 bool peer_conn_is_attached(const struct peer_conn *conn);
 /* One message, sent. The stream closes by itself if it fails. */
 void peer_conn_sent(struct peer_conn *conn, const struct peer_frame_writer *f);

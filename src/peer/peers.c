@@ -19,8 +19,8 @@
 
 static void arm_tick(struct peers *p)
 {
-    p->tick_due = io_now(p->io) + PEER_TICK;
-    io_timer_set(p->io, &p->tick, p->tick_due);
+    p->ticking = true;
+    io_timer_set(p->io, &p->tick, io_now(p->io) + PEER_TICK);
 }
 
 void peers_add(struct peers *p, struct peer_conn *conn)
@@ -28,7 +28,7 @@ void peers_add(struct peers *p, struct peer_conn *conn)
     conn->prev = p->last;
     *(p->last != NULL ? &p->last->next : &p->first) = conn;
     p->last = conn;
-    if (p->tick_due == 0) {
+    if (!p->ticking) {
         arm_tick(p);
     }
 }
@@ -48,10 +48,9 @@ void peers_remove(struct peers *p, struct peer_conn *conn)
 static void on_tick(struct io_timer *timer)
 {
     struct peers *p = CONTAINER_OF(timer, struct peers, tick);
-    bool asleep = io_now(p->io) > p->tick_due + PEER_TICK;
-    p->tick_due = 0;
+    p->ticking = false;
     for (struct peer_conn *conn = p->first; conn != NULL; conn = conn->next) {
-        peer_conn_tick(conn, asleep);
+        peer_conn_tick(conn);
     }
     if (p->first != NULL) {
         arm_tick(p);

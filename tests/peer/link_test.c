@@ -524,6 +524,42 @@ static void a_member_that_does_not_answer_the_hello_is_given_up(void)
     members_deinit(&s);
 }
 
+struct two_raws {
+    struct raw raw[2];
+    unsigned n;
+};
+
+static void raw_on_accept_two(void *arg, struct io_stream *stream)
+{
+    struct two_raws *two = arg;
+    if (two->n < 2) {
+        two->raw[two->n].stream = stream;
+        io_stream_take(stream, &raw_events, &two->raw[two->n++]);
+    }
+}
+
+static void a_member_that_restarts_between_two_hellos_is_dialed_again(void)
+{
+    struct two_raws two = {0};
+    struct io_listener *listener;
+    members_init(&s, 2, 1);
+    CHECK_EQ(io_listen(&s.net.hosts[2].io, "n2:4100", raw_on_accept_two, &two, NULL, &listener,
+                       NULL),
+             COR_OK);
+    CHECK_EQ(member_open(&s, 0), COR_OK);
+    net_run(&s.net, NET_MS);
+    REQUIRE(two.n == 2);
+    raw_send(&two.raw[0], PEER_FRAME_HELLO, raw_hello_of("n2", PEER_ROLE_NONE, 0, 1), 0);
+    CHECK(!two.raw[0].closed);
+    raw_send(&two.raw[1], PEER_FRAME_HELLO, raw_hello_of("n2", PEER_ROLE_NONE, 0, 2), 0);
+    CHECK(two.raw[0].closed && two.raw[1].closed);
+    io_listener_close(listener);
+    CHECK_EQ(member_open(&s, 1), COR_OK);
+    net_run(&s.net, NET_S);
+    check_all_up(1);
+    members_deinit(&s);
+}
+
 static void half_a_pair_is_not_up_and_gives_way(void)
 {
     struct raw control;
@@ -820,6 +856,7 @@ TEST_MAIN(TEST(members_find_each_other_whatever_the_order), TEST(a_member_alone_
           TEST(who_says_nothing_is_given_up_and_keeps_nobody_out),
           TEST(a_member_that_does_not_answer_the_hello_is_given_up),
           TEST(half_a_pair_is_not_up_and_gives_way), TEST(two_incarnations_make_no_pair),
+          TEST(a_member_that_restarts_between_two_hellos_is_dialed_again),
           TEST(a_host_that_closes_as_the_link_comes_up_gets_no_message),
           TEST(a_message_on_half_a_pair_closes_it),
           TEST(a_frame_cut_by_the_link_coming_up_does_no_harm),
