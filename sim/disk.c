@@ -190,7 +190,7 @@ static void write_direct(struct io_file *f, uint64_t offset, struct cor_bytes da
     if (f->disk->lies) {
         disk_file_write(f->file, offset, data);
     } else {
-        disk_file_poke(f->file, offset, data);
+        disk_file_write_through(f->file, offset, data);
     }
 }
 

@@ -149,6 +149,25 @@ static void free_pending(struct disk_pending *p)
     free(p);
 }
 
+/* A new write of [offset, offset + len) ends what a failed sync left in the cache there: of those
+ * pages the file has what is written now. */
+static void drop_doomed(struct disk_file *f, uint64_t offset, uint64_t len)
+{
+    struct disk_pending *p = take_pending(f);
+    while (p != NULL) {
+        struct disk_pending *next = p->next;
+        bool overlaps = p->offset < offset + len && offset < p->offset + p->len;
+        if (p->doomed && !p->is_truncate && overlaps) {
+            free_pending(p);
+        } else {
+            p->next = NULL;
+            *f->pending_end = p;
+            f->pending_end = &p->next;
+        }
+        p = next;
+    }
+}
+
 static void make_durable(struct disk_file *f, const struct disk_pending *p)
 {
     if (p->is_truncate) {
@@ -319,6 +338,7 @@ void disk_file_write(struct disk_file *f, uint64_t offset, struct cor_bytes data
     if (data.len == 0) {
         return;
     }
+    drop_doomed(f, offset, data.len);
     add_pending(f, (struct disk_pending){.offset = offset,
                                          .len = data.len,
                                          .data = copy_bytes(data.ptr, data.len)});
@@ -355,6 +375,13 @@ void disk_file_doom(struct disk_file *f)
     for (struct disk_pending *p = f->pending; p != NULL; p = p->next) {
         p->doomed = true;
     }
+}
+
+void disk_file_write_through(struct disk_file *f, uint64_t offset, struct cor_bytes data)
+{
+    drop_doomed(f, offset, data.len);
+    disk_file_sync(f); /* what waits in the cache comes first, not over it later */
+    disk_file_poke(f, offset, data);
 }
 
 void disk_file_poke(struct disk_file *f, uint64_t offset, struct cor_bytes data)

@@ -47,6 +47,8 @@ size_t disk_file_read(const struct disk_file *f, uint64_t offset, unsigned char 
                       size_t len);
 void disk_file_write(struct disk_file *f, uint64_t offset, struct cor_bytes data);
 void disk_file_truncate(struct disk_file *f, uint64_t size);
+/* Durable at once, past the cache. */
+void disk_file_write_through(struct disk_file *f, uint64_t offset, struct cor_bytes data);
 /* All that is pending (and not doomed) becomes durable. */
 void disk_file_sync(struct disk_file *f);
 void disk_file_doom(struct disk_file *f);

@@ -9,6 +9,7 @@
 
 #include "wal/batch.h"
 #include "wal/map.h"
+#include "wal/reserve.h"
 #include "wal/space.h"
 #include "wal/wal.h"
 
@@ -23,6 +24,7 @@
 struct flush {
     struct io_work work;
     struct batch *batch; /* NULL: none */
+    bool to_reserve;     /* its hard state goes to the reserve file; the batch to nowhere */
     struct batch_header header;
     uint64_t chain;   /* hash of the header */
     uint64_t started; /* io_now() */
@@ -84,6 +86,9 @@ struct wal {
     struct flush flush;
     struct io_task flush_task;
 
+    struct io_file *reserve_file;
+    uint64_t reserve_version;
+
     struct prepare prepare;
     struct io_timer retry; /* while the disk is full */
     bool retrying, full, failed;
@@ -96,6 +101,7 @@ struct wal {
 MUST_USE enum cor_status wal_recover(struct wal *w, struct wal_recovered *recovered,
                                      struct cor_error *err);
 
+struct wal_identity wal_identity_of(const struct wal *w);
 /* Pages that are gathered and not yet on their way. */
 uint64_t wal_queued_pages(const struct wal *w);
 /* Stop for good: a write or sync failed. On the loop. */

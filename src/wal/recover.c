@@ -294,34 +294,95 @@ static enum cor_status recover_pages(struct wal *w, struct wal_recovered *recove
     return st;
 }
 
+static enum cor_status say_what_to_do(struct cor_error *err)
+{
+    char text[COR_ERROR_TEXT_MAX];
+    if (err == NULL) {
+        return COR_ECORRUPT;
+    }
+    memcpy(text, err->text, sizeof text);
+    return error_set(err, COR_ECORRUPT,
+                     "%s. Nothing was changed. Keep this directory, see 'coracle verify', "
+                     "restore a copy or replace this member",
+                     text);
+}
+
+/* It is made before the first segment, and only then used. */
+static enum cor_status load_reserve(struct wal *w, struct reserve *r, bool *whole,
+                                    struct cor_error *err)
+{
+    const struct wal_identity identity = wal_identity_of(w);
+    enum cor_status st = reserve_read(w->fs, &identity, r, whole, err);
+    if (st == COR_ENOTFOUND && w->space.n > 0) {
+        return error_set(err, COR_ECORRUPT, "%s: is missing", WAL_RESERVE_NAME);
+    }
+    if (st == COR_OK && r->version > 0 && w->space.n == 0) {
+        return error_set(err, COR_ECORRUPT, "0000000001.wal: all segments are missing");
+    }
+    w->reserve_version = r->version;
+    return st == COR_ENOTFOUND ? COR_OK : st;
+}
+
+static enum cor_status publish_reserve(struct wal *w, const struct reserve *r,
+                                       struct cor_error *err)
+{
+    const struct wal_identity identity = wal_identity_of(w);
+    unsigned char bytes[RESERVE_SIZE];
+    reserve_encode(r, &identity, bytes);
+    return io_publish(w->fs, WAL_RESERVE_NAME, (struct cor_bytes){bytes, sizeof bytes}, err);
+}
+
+static enum cor_status start_log(struct wal *w, struct cor_error *err)
+{
+    w->batch_seq = 1;
+    w->next_index = 1;
+    w->prev_next_index = 1;
+    (void)w->fs->ops->remove(w->fs, WAL_TEMP_NAME, NULL);
+    enum cor_status st = publish_reserve(w, &(struct reserve){.version = 0}, err);
+    if (st == COR_OK) {
+        st = wal_prepare_now(w, err);
+    }
+    w->chain = st == COR_OK ? w->space.v[0].salt : 0;
+    return st;
+}
+
+/* Take what it has, and make both copies good and durable. */
+static enum cor_status settle_reserve(struct wal *w, const struct reserve *r, bool whole,
+                                      struct cor_error *err)
+{
+    if (hard_state_is_later(&r->hard_state, &w->hard_state)) {
+        w->hard_state = r->hard_state;
+    }
+    if (r->version > 0 || !whole) {
+        enum cor_status st = publish_reserve(w, r, err);
+        if (st != COR_OK) {
+            return st;
+        }
+    }
+    return w->fs->ops->open(w->fs, WAL_RESERVE_NAME, w->options.no_direct ? 0 : IO_DIRECT,
+                            &w->reserve_file, err);
+}
+
 enum cor_status wal_recover(struct wal *w, struct wal_recovered *recovered,
                             struct cor_error *err)
 {
-    const struct wal_identity identity = {w->options.cluster_id, w->options.node_id};
+    const struct wal_identity identity = wal_identity_of(w);
+    struct reserve reserve = {0};
+    bool whole = false;
     *recovered = (struct wal_recovered){.empty = true};
     enum cor_status st = space_load(w->fs, &identity, &w->space, err);
-    if (st == COR_ECORRUPT && err != NULL) {
-        char text[COR_ERROR_TEXT_MAX];
-        memcpy(text, err->text, sizeof text);
-        return error_set(err, st,
-                         "%s. Nothing was changed. Keep this directory, see 'coracle verify', "
-                         "restore a copy or replace this member",
-                         text);
+    if (st == COR_OK) {
+        st = load_reserve(w, &reserve, &whole, err);
     }
-    if (st != COR_OK) {
-        return st;
+    if (st == COR_ECORRUPT) {
+        return say_what_to_do(err);
     }
-    count_disk(w);
-    if (w->space.n == 0) {
-        w->page = 0;
-        w->batch_seq = 1;
-        w->next_index = 1;
-        w->prev_next_index = 1;
-        (void)w->fs->ops->remove(w->fs, WAL_TEMP_NAME, NULL);
-        st = wal_prepare_now(w, err);
-        w->chain = st == COR_OK ? w->space.v[0].salt : 0;
-    } else {
-        st = recover_pages(w, recovered, err);
+    if (st == COR_OK) {
+        count_disk(w);
+        st = w->space.n == 0 ? start_log(w, err) : recover_pages(w, recovered, err);
+    }
+    if (st == COR_OK) {
+        st = settle_reserve(w, &reserve, whole, err);
     }
     if (st != COR_OK) {
         return st;

@@ -161,7 +161,7 @@ static enum cor_status load_segment(struct io_fs *fs, const struct wal_identity 
                                     uint64_t seq, struct space *s, struct cor_error *err)
 {
     char name[SEGMENT_NAME_SIZE];
-    struct segment_header h;
+    struct segment_header h = {.seq = 0};
     uint64_t size = 0;
     segment_name(s->n + 1, name);
     if (seq != s->n + 1) {

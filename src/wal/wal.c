@@ -50,7 +50,8 @@ static size_t last_table_len(const struct wal *w)
     if (w->last != NULL) {
         return w->last->fill.table_len;
     }
-    return w->flush.batch != NULL ? w->flush.batch->fill.table_len : w->prev_table_len;
+    bool is_coming = w->flush.batch != NULL && !w->flush.to_reserve;
+    return is_coming ? w->flush.batch->fill.table_len : w->prev_table_len;
 }
 
 uint64_t wal_room(const struct wal *w)
@@ -233,8 +234,11 @@ static enum cor_status write_piece(struct wal *w, struct flush *f, struct piece 
 static void flush_run(struct io_work *work)
 {
     struct flush *f = CONTAINER_OF(work, struct flush, work);
-    struct wal *w = CONTAINER_OF(f, struct wal, flush); /* of which only fs is read */
+    struct wal *w = CONTAINER_OF(f, struct wal, flush); /* of which only the files are used */
     f->st = COR_OK;
+    if (f->to_reserve) {
+        f->st = reserve_write(w->fs, w->reserve_file, f->batch->raw, &f->err);
+    }
     for (uint32_t i = 0; i < f->n_pieces && f->st == COR_OK; i++) {
         f->st = write_piece(w, f, &f->pieces[i]);
     }
@@ -303,6 +307,7 @@ static void note_durable(struct wal *w, const struct batch *b)
     const struct batch_fill *f = &b->fill;
     struct flush *flush = &w->flush;
     uint64_t ns = io_now(w->io) - flush->started;
+    uint64_t n_pages = flush->to_reserve ? RESERVE_SIZE / WAL_PAGE : flush->header.n_pages;
     if (f->cuts) {
         anchors_note_cut(&w->anchors, flush->header.page, f->lowest);
     } else if (f->n_records > 0) {
@@ -311,9 +316,9 @@ static void note_durable(struct wal *w, const struct batch *b)
     w->durable_last = f->next_index - 1;
     w->durable_seq = f->seq != 0 ? f->seq : w->durable_seq;
     w->durable_end = w->page;
-    w->marked = (b->flags & BATCH_FLAG_IDLE) != 0;
-    w->stats.syncs += flush->n_pieces;
-    w->stats.bytes_written += (uint64_t)flush->header.n_pages * WAL_PAGE;
+    w->marked = flush->to_reserve ? w->marked : (b->flags & BATCH_FLAG_IDLE) != 0;
+    w->stats.syncs += flush->to_reserve ? n_pages : flush->n_pieces;
+    w->stats.bytes_written += n_pages * WAL_PAGE;
     w->stats.entries_written += f->n_entries;
     w->stats.units_written += f->n_units;
     w->stats.sync_ns_total += ns;
@@ -340,7 +345,9 @@ static void flush_done(struct io_work *work)
         note_durable(w, b);
     }
     forget_closed(w);
-    keep_table(w, b);
+    if (!f->to_reserve) {
+        keep_table(w, b);
+    }
     f->batch = NULL;
     keep_spare(w, b);
     if (f->st != COR_OK) {
@@ -359,22 +366,11 @@ static void flush_done(struct io_work *work)
     }
 }
 
-void wal_flush(struct wal *w)
+/* Give @b its place behind what was written before. */
+static void place_in_log(struct wal *w, struct batch *b)
 {
     struct flush *f = &w->flush;
-    struct batch *b = w->first;
-    if (b == NULL || f->batch != NULL || w->failed) {
-        return;
-    }
-    uint32_t n_pages = batch_pages(b);
-    if (n_pages > ready_pages(w)) {
-        wal_prepare(w); /* its completion comes back here */
-        return;
-    }
     unsigned char encoded[BATCH_HEADER_SIZE];
-    w->first = b->next;
-    w->last = w->first == NULL ? NULL : w->last;
-    f->batch = b;
     f->header = (struct batch_header){.seq = w->batch_seq,
                                       .page = w->page,
                                       .prev_page = w->prev_page,
@@ -383,18 +379,51 @@ void wal_flush(struct wal *w)
                                       .last_segment = w->space.n};
     COR_ASSERT(b->prev_table_len == w->prev_table_len);
     batch_seal(b, &f->header, w->prev_table, encoded);
-    cut_into_pieces(w, n_pages);
-    w->page += n_pages;
+    cut_into_pieces(w, f->header.n_pages);
+    w->page += f->header.n_pages;
     w->batch_seq++;
     w->prev_page = f->header.page;
     w->prev_next_index = f->header.next_index;
     w->chain = hash64((struct cor_bytes){encoded, sizeof encoded});
+}
+
+/* The disk is full to the last page: @b has nothing but a hard state, which goes to the reserve. */
+static void place_in_reserve(struct wal *w, struct batch *b)
+{
+    const struct wal_identity identity = wal_identity_of(w);
+    struct reserve r = {++w->reserve_version, b->fill.hard_state};
+    COR_ASSERT(b->fill.n_records == 0 && b->raw_size >= RESERVE_SIZE);
+    COR_ASSERT(b->next == NULL); /* it would take more, so nothing was begun behind it */
+    reserve_encode(&r, &identity, b->raw);
+    w->flush.n_pieces = 0;
+}
+
+void wal_flush(struct wal *w)
+{
+    struct flush *f = &w->flush;
+    struct batch *b = w->first;
+    if (b == NULL || f->batch != NULL || w->failed) {
+        return;
+    }
+    bool fits = batch_pages(b) <= ready_pages(w);
+    if (!fits && (!w->full || b->fill.n_records > 0)) {
+        wal_prepare(w); /* its completion comes back here */
+        return;
+    }
+    w->first = b->next;
+    w->last = w->first == NULL ? NULL : w->last;
+    f->batch = b;
+    f->to_reserve = !fits;
+    if (fits) {
+        place_in_log(w, b);
+    } else {
+        place_in_reserve(w, b);
+    }
     f->started = io_now(w->io);
     f->work.run = flush_run;
     f->work.done = flush_done;
     io_submit(w->io, IO_QUEUE_LOG, &f->work);
 }
-
 static void flush_later(struct io_task *task)
 {
     wal_flush(CONTAINER_OF(task, struct wal, flush_task));
@@ -421,6 +450,11 @@ void wal_mark_idle(struct wal *w)
         b->flags = BATCH_FLAG_IDLE;
         wal_flush(w);
     }
+}
+
+struct wal_identity wal_identity_of(const struct wal *w)
+{
+    return (struct wal_identity){w->options.cluster_id, w->options.node_id};
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -468,6 +502,9 @@ void wal_close(struct wal *w)
     io_cancel(w->io, &w->flush_task);
     forget_closed(w);
     wal_prepare_abandon(w);
+    if (w->reserve_file != NULL) {
+        w->fs->ops->close(w->reserve_file);
+    }
     space_free(&w->space, w->fs);
     while (w->first != NULL) {
         struct batch *next = w->first->next;

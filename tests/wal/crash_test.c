@@ -99,7 +99,7 @@ static void live_and_crash(uint64_t seed, uint64_t k, bool no_direct)
     for (int life = 0; life < 3; life++) {
         crash(&w, prng_below(&w.random, 5));
         if (!reopen(&w) || !world_check(&w)) {
-            CHECK(!"what was recovered is not what was written");
+            CHECK(false); /* what was recovered is not what was written */
             break;
         }
         w.disk->cut_at = w.disk->changes + prng_below(&w.random, 40);
