@@ -468,7 +468,7 @@ void cluster_deinit(struct cluster *c)
         sim_disk_free(c->nodes[i].disk);
     }
     world_deinit(&c->world);
-    history_deinit(&c->history);
+    history_clear(&c->history);
     judge_deinit(&c->judge);
 }
 

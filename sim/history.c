@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-void history_deinit(struct history *h)
+void history_clear(struct history *h)
 {
     free(h->ops);
     *h = (struct history){0};

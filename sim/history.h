@@ -52,7 +52,7 @@ struct history {
     size_t n, room;
 };
 
-void history_deinit(struct history *h);
+void history_clear(struct history *h);
 /* A new record; its address is good until the next call. Returns its place. */
 size_t history_add(struct history *h, const struct op *op);
 /* True: the status says for sure that a write was not done. */
