@@ -83,7 +83,9 @@ void judge_node(struct judge *j, const struct judge_view *v)
     if (was->life == v->life) {
         check_one_life(j, was, v);
     }
-    if (v->applied > v->commit || v->commit > v->last || v->durable > v->last) {
+    /* A node that starts may apply what it knew to be committed before it hears so again. */
+    bool applied_early = v->applied > v->commit && v->applied > j->n_committed;
+    if (applied_early || v->commit > v->last || v->durable > v->last) {
         judge_fail(j,
                    "n%u: applied %" PRIu64 " commit %" PRIu64 " durable %" PRIu64
                    " last %" PRIu64 " are out of order",
