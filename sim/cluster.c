@@ -59,6 +59,7 @@ static void look(struct cluster_node *n)
     struct judge_view was = c->judge.last[n->host.number];
     struct cor_raft_info info;
     struct kv_info kv;
+    n->formed = true;
     cor_raft_check(raft, NULL);
     cor_raft_get_info(raft, &info);
     kv_get_info(node_kv(n->node), &kv);

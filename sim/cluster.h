@@ -48,6 +48,7 @@ struct cluster_node {
     struct cor_error why;  /* it gave up, or did not start */
     bool gave_up, stopped; /* about to be buried */
     bool broken; /* its disk was made to fail: it may give up until it is started again */
+    bool formed; /* its core has run: it knows its cluster */
     bool wiped;  /* started with an empty disk after the cluster had formed */
     uint64_t committed; /* shown to the judge in this life */
     struct sim_event bury, stop;

@@ -381,11 +381,15 @@ struct faults *faults_new(struct cluster *c, const struct faults_options *option
         event_init(&f->starters[i].start, &c->world, NULL, SIM_NOTE_START, on_start);
         start_in(f, i, below(f, SIM_S));
     }
-    if (options->every > 0) {
-        event_at(&f->draw, c->world.now + below(f, 2 * options->every));
-    }
     cluster_listen(c, (struct cluster_listener){on_down, f});
     return f;
+}
+
+void faults_begin(struct faults *f)
+{
+    if (f->options.every > 0) {
+        event_at(&f->draw, f->cluster->world.now + below(f, 2 * f->options.every));
+    }
 }
 
 /* Out of reach for good: it may go on talking, so that the others must live with that. */

@@ -56,8 +56,10 @@ struct faults;
 
 const char *fault_name(enum fault_kind kind);
 
-/* Also switches the machines on, one by one. */
+/* Switches the machines on, one by one. */
 struct faults *faults_new(struct cluster *c, const struct faults_options *options);
+/* Draw faults from now on. */
+void faults_begin(struct faults *f);
 void faults_do(struct faults *f, const struct fault *fault);
 /* End all faults and draw no more: everything runs, but the nodes in the mask @outside, which stay as they
  * are or are put out of reach, for good (bit i: node i). */

@@ -10,7 +10,8 @@
 
 #define PEACE_MAX  (60 * SIM_S) /* to elect, take writes and settle */
 #define TELL_MAX   (10 * SIM_S) /* for watchers to be told the rest */
-#define SWARM_SALT 0x73776172u
+#define FORM_MAX   (20 * SIM_S)
+#define SWARM_SALT UINT64_C(0x73776172)
 
 /* ---- drawing options --------------------------------------------------------------------------------- */
 
@@ -125,7 +126,8 @@ static void draw_faults(struct prng *p, struct swarm_options *o)
 
 void swarm_draw(uint64_t seed, struct swarm_options *out)
 {
-    struct prng p = {seed * 0x9e3779b97f4a7c15u + SWARM_SALT};
+    struct prng mixer = {seed ^ SWARM_SALT};
+    struct prng p = {prng_next(&mixer)}; /* neighboring seeds have nothing in common */
     *out = (struct swarm_options){.seed = seed};
     draw_cluster(&p, out);
     draw_net(&p, out);
@@ -133,14 +135,16 @@ void swarm_draw(uint64_t seed, struct swarm_options *out)
     draw_faults(&p, out);
     out->safety = (5 + prng_below(&p, 15)) * SIM_S;
     out->core_only = chance(&p, 500);
+    out->early = chance(&p, 150);
 }
 
 void swarm_print(const struct swarm_options *o, FILE *out)
 {
     const struct cluster_options *c = &o->cluster;
     const struct client_options *k = &o->clients;
-    (void)fprintf(out, "seed %" PRIu64 ": %u nodes, safety %" PRIu64 " s, core_only %d\n",
-                  o->seed, c->n_nodes, o->safety / SIM_S, o->core_only);
+    (void)fprintf(out,
+                  "seed %" PRIu64 ": %u nodes, safety %" PRIu64 " s, core_only %d, early %d\n",
+                  o->seed, c->n_nodes, o->safety / SIM_S, o->core_only, o->early);
     (void)fprintf(out,
                   "  node: heartbeat %" PRIu64 " ms, election %" PRIu64 "..%" PRIu64
                   " ms, no_lease %d, timeout %" PRIu64 " ms, history %" PRIu64 " ns %" PRIu64
@@ -230,13 +234,16 @@ static unsigned draw_outside(struct run *r)
 {
     struct cluster *c = &r->cluster;
     unsigned outside = 0, left = (c->n - 1) / 2;
+    bool core_only = r->options->core_only;
     for (unsigned i = 1; i <= c->n; i++) {
         if (c->nodes[i].wiped) {
             outside |= 1u << i;
             left--;
         }
+        core_only =
+            core_only && c->nodes[i].formed; /* to meet for the first time, all must be there */
     }
-    for (unsigned tries = 0; tries < 20 && left > 0 && r->options->core_only; tries++) {
+    for (unsigned tries = 0; tries < 20 && left > 0 && core_only; tries++) {
         unsigned i = 1 + (unsigned)world_below(&c->world, SIM_RANDOM_FAULT, c->n);
         if ((outside & (1u << i)) == 0) {
             outside |= 1u << i;
@@ -341,6 +348,10 @@ static void play(struct run *r)
 {
     const struct swarm_options *o = r->options;
     struct cluster *c = &r->cluster;
+    if (!o->early) {
+        (void)cluster_run_until(c, c->world.now + FORM_MAX, cluster_has_converged);
+    }
+    faults_begin(r->faults);
     cluster_run(c, c->world.now + o->safety);
     if (was_calm(o) && c->judge.leaders.n > 1) {
         judge_fail(&c->judge, "liveness: %zu elections, and nothing was done to anybody",

@@ -31,6 +31,7 @@ struct swarm_options {
     uint64_t turn_cost, event_cost;
     uint64_t safety; /* how long */
     bool core_only;  /* peace for a majority first */
+    bool early;      /* faults begin before the cluster has formed */
 };
 
 void swarm_draw(uint64_t seed, struct swarm_options *out);
