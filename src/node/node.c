@@ -11,6 +11,11 @@ struct io *node_io(const struct node *n)
     return n->io;
 }
 
+const struct cor_raft *node_raft(const struct node *n)
+{
+    return n->raft;
+}
+
 enum cor_status node_watch_start(struct node *n, struct node_watch *w)
 {
     return hub_watch_start(n->hub, w);
