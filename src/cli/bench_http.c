@@ -89,14 +89,15 @@ static size_t find_end(const unsigned char *in, size_t n)
 static bool is_name(const unsigned char *in, const char *lower, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if ((in[i] | 0x20) != (unsigned char)lower[i] && in[i] != (unsigned char)lower[i]) {
+        bool letter = lower[i] >= 'a' && lower[i] <= 'z';
+        if ((letter ? in[i] | 0x20 : in[i]) != (unsigned char)lower[i]) {
             return false;
         }
     }
     return true;
 }
 
-/* Content-Length in the head of @len bytes. False: none, or nonsense. */
+/* Content-Length in the head of @len bytes, which ends in an empty line. False: none, or nonsense. */
 static bool find_length(const unsigned char *in, size_t len, size_t *out)
 {
     static const char name[] = "content-length:";
@@ -113,9 +114,20 @@ static bool find_length(const unsigned char *in, size_t len, size_t *out)
             v = v * 10 + (size_t)(in[at++] - '0');
         }
         *out = v;
-        return at > first && v <= LENGTH_MAX;
+        return at > first && v <= LENGTH_MAX && in[at] == '\r';
     }
     return false;
+}
+
+/* "HTTP/1.1 200", at the start of a head that is long enough for it. */
+static bool is_status_line(const unsigned char *in)
+{
+    for (unsigned i = 9; i < 12; i++) {
+        if (in[i] < '0' || in[i] > '9') {
+            return false;
+        }
+    }
+    return memcmp(in, "HTTP/1.", 7) == 0 && in[8] == ' ' && (in[12] == ' ' || in[12] == '\r');
 }
 
 enum bench_reply bench_reply_head(const unsigned char *in, size_t n, unsigned *status,
@@ -125,7 +137,7 @@ enum bench_reply bench_reply_head(const unsigned char *in, size_t n, unsigned *s
     if (end == 0) {
         return n > 65536 ? BENCH_REPLY_BAD : BENCH_REPLY_MORE;
     }
-    if (end < 16 || memcmp(in, "HTTP/1.", 7) != 0) {
+    if (end < 16 || !is_status_line(in)) {
         return BENCH_REPLY_BAD;
     }
     *status = 0;

@@ -87,6 +87,12 @@ static void odd_replies(void)
         {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
         {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", BENCH_REPLY_BAD, 0,
          0},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello", BENCH_REPLY_BAD, 0, 0},
+        {"HTTP/1.1 200 OK\r\nContent\rLength: 0\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
+        {"HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
+        {"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
+        {"HTTP/1.1 200\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
+        {"HTTP/1.1 204\r\n\r\n", BENCH_REPLY_WHOLE, 204, 16},
         {"SSH-2.0-Open\r\n\r\n", BENCH_REPLY_BAD, 0, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -248,6 +248,25 @@ static void each_byte_is_allowed_where_the_grammar_allows_it(void)
     }
 }
 
+/* The scan goes by words of eight bytes: a control character is seen in every place of one. */
+static void no_control_character_passes_anywhere(void)
+{
+    static const char base[] = "GET / HTTP/1.1\r\nHost: h\r\nA: aaaaaaaaaaaaaaaaaaaaaaa";
+    for (unsigned c = 0; c < 0x20; c++) {
+        for (size_t at = sizeof base - 20; at < sizeof base - 1; at++) {
+            char in[sizeof base];
+            memcpy(in, base, sizeof base);
+            in[at] = (char)c;
+            struct feed f = run((struct cor_bytes){(unsigned char *)in, sizeof in - 1}, 0, 64);
+            bool end_of_input = c == '\r' && at == sizeof base - 2;
+            ROW("byte %u at %zu", c, at);
+            CHECK_EQ(f.n > 4,
+                     c != '\t' && !end_of_input); /* refused, before the head is whole */
+            feed_free(&f);
+        }
+    }
+}
+
 /* A head of exactly @len bytes: a target or a header made as long as needed. */
 static char *head_of(size_t len, bool target)
 {
@@ -322,6 +341,19 @@ static void a_body_of_the_limit_is_taken(void)
     CHECK(feed_piece(&f, (struct cor_bytes){(unsigned char *)body, sizeof body}));
     feed_string(&f, "\r\n0\r\n\r\n");
     CHECK(f.n > 2 * FEED_BODY_MAX);
+    feed_free(&f);
+}
+
+static void a_body_may_come_in_many_chunks(void)
+{
+    struct feed f = feed_new(FEED_BODY_MAX);
+    feed_start(&f);
+    feed_string(&f, "PUT /" H "Transfer-Encoding: chunked\r\n\r\n");
+    for (unsigned i = 0; i < FEED_BODY_MAX; i++) {
+        feed_string(&f, "1;extension\r\nb\r\n");
+    }
+    feed_string(&f, "0\r\n\r\n");
+    CHECK(f.n > FEED_BODY_MAX);
     feed_free(&f);
 }
 
@@ -518,6 +550,7 @@ TEST_MAIN(TEST(what_was_sent_comes_out_wherever_it_is_cut),
           TEST(what_is_wrong_is_refused_wherever_it_is_cut),
           TEST(malformed_chunks_are_refused_wherever_they_are_cut),
           TEST(each_byte_is_allowed_where_the_grammar_allows_it),
+          TEST(no_control_character_passes_anywhere), TEST(a_body_may_come_in_many_chunks),
           TEST(heads_and_targets_go_to_their_limits), TEST(headers_are_counted),
           TEST(a_body_of_the_limit_is_taken), TEST(what_is_skipped_in_chunks_is_bounded),
           TEST(a_whole_request_is_not_copied),
