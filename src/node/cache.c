@@ -40,7 +40,7 @@ void cache_deinit(struct cache *c)
 
 bool cache_reserve(struct cache *c, size_t n)
 {
-    size_t want = (size_t)(c->next - c->first) + n;
+    size_t want = (size_t)(c->next - c->first) + n + CACHE_SPARE;
     if (want <= c->size) {
         return true;
     }

@@ -20,6 +20,8 @@
 
 #define CACHE_SLOTS_MIN 1024u
 #define CACHE_SLOTS_MAX (1u << 22)
+/* Kept free by cache_reserve(): a new leader's first entry never waits for memory. */
+#define CACHE_SPARE 64u
 
 struct cache_entry {
     uint64_t term, checksum;

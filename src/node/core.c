@@ -37,8 +37,9 @@ static bool log_takes(const struct node *n, uint64_t bytes, uint64_t n_entries)
 
 bool core_has_room(struct node *n, uint64_t bytes, uint64_t n_entries)
 {
-    if (n->cache.bytes + bytes > n->options.cache_bytes_max + NODE_UNSYNCED_MAX) {
-        return false; /* the disk does not keep up */
+    if (n->memory_short ||
+        n->cache.bytes + bytes > n->options.cache_bytes_max + NODE_UNSYNCED_MAX) {
+        return false; /* or the disk does not keep up */
     }
     if (log_takes(n, bytes, n_entries)) {
         return true;
@@ -384,4 +385,5 @@ void core_trim_cache(struct node *n)
 {
     uint64_t durable = n->info.durable < n->applied ? n->info.durable : n->applied;
     cache_trim(&n->cache, n->options.cache_bytes_max, durable + 1);
+    n->memory_short = !cache_reserve(&n->cache, 0);
 }

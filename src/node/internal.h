@@ -211,6 +211,7 @@ struct node {
     struct sent sent[COR_RAFT_MEMBERS_MAX];
     uint32_t n_sent;
     bool stepping, more, disk_full;
+    bool memory_short; /* not even room for a leader's first entry: take nothing new */
     struct cache cache;
     uint64_t durable_seen;   /* for the trace */
     cor_node_id leader_seen; /* the last one that was known */

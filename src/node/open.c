@@ -234,12 +234,13 @@ static enum cor_status check_directory(struct node *n, struct cor_error *err)
     if (st != COR_OK) {
         return st;
     }
-    st = superblock_read(n->io->fs, &n->sb, err);
+    struct cor_error why;
+    st = superblock_read(n->io->fs, &n->sb, &why);
     if (st == COR_ENOTFOUND) {
         return begin_directory(n, has_files, err);
     }
     if (st != COR_OK) {
-        return st;
+        return error_set(err, st, "%s", why.text);
     }
     if (strcmp(n->sb.name, n->name) != 0) {
         return error_set(
@@ -400,6 +401,9 @@ enum cor_status node_start_core(struct node *n, struct cor_error *err)
         return st;
     }
     cache_init(&n->cache, found.last + 1);
+    if (!cache_reserve(&n->cache, 0)) {
+        return error_set(err, COR_ENOMEM, "not enough memory to start");
+    }
     n->recovered_last = found.last;
     n->durable_seen = found.last;
     n->apply_to = n->sb.commit_hint;

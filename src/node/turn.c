@@ -89,7 +89,9 @@ static void do_turn(struct node *n)
     apply_some(n);
     read_serve(n);
     check_ready(n);
-    core_trim_cache(n);
+    if (n->raft != NULL) {
+        core_trim_cache(n);
+    }
     arm_retry(n);
 }
 
