@@ -47,7 +47,8 @@ struct api *api_new(const struct api_options *options);
 void api_accept(struct api *api, struct io_stream *s);
 /* Finish what is in progress, close idle connections, refuse new ones; then @done. */
 void api_stop(struct api *api, uint64_t grace, void (*done)(void *arg), void *arg);
-/* After @done; or after the world was crashed (simulator). */
+/* After @done and that of node_stop(), which answers what clients that left had asked for; or after the
+ * world was crashed (simulator). Before node_free(), for the node's watches end here. */
 void api_free(struct api *api);
 
 struct api_stats {
