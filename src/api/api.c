@@ -298,7 +298,7 @@ static void refuse(struct api *api, struct io_stream *s)
             s,
             COR_BYTES_LIT("HTTP/1.1 503 Service Unavailable\r\n"
                           "Content-Type: application/json\r\n"
-                          "Content-Length: 51\r\n"
+                          "Content-Length: 52\r\n"
                           "Retry-After: 1\r\n"
                           "Connection: close\r\n\r\n"
                           "{\"error\":\"too many connections here\",\"code\":\"busy\"}\n")) ==

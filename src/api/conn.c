@@ -394,6 +394,16 @@ static void on_again(struct io_timer *timer)
     }
 }
 
+/* Nothing waits any longer. */
+static void stop_exchanges(struct conn *c)
+{
+    for (struct exchange *x = c->first; x != NULL; x = x->next) {
+        if (x->ops != NULL && x->ops->stop != NULL) {
+            x->ops->stop(x);
+        }
+    }
+}
+
 /* ---- the stream ----------------------------------------------------------------------------------------------------- */
 
 static void on_data(void *arg, struct io_stream *s, struct cor_bytes data)
@@ -411,22 +421,24 @@ static void on_data(void *arg, struct io_stream *s, struct cor_bytes data)
     settle(c, true);
 }
 
+/* The client says no more. That may be all it says, or it is gone: from here both look the same. What
+ * was asked is answered, but nothing waits any longer, and a watch is over. */
 static void on_end(void *arg, struct io_stream *s)
 {
     struct conn *c = arg;
     (void)s;
-    if (c->closed) {
+    c->ended = true;
+    if (c->first == NULL) {
+        conn_close(c, true);
         return;
     }
-    /* What was asked is answered; but who watches and goes looks just like who says no more. */
-    bool endless = false;
-    for (const struct exchange *x = c->first; x != NULL; x = x->next) {
-        endless = endless || x->endless;
+    for (struct exchange *x = c->first; x != NULL; x = x->next) {
+        if (x->endless) {
+            conn_close(c, false);
+            return;
+        }
     }
-    c->ended = true;
-    if (endless || (c->first == NULL && c->rest_len == 0)) {
-        conn_close(c, true);
-    }
+    stop_exchanges(c);
 }
 
 static void on_drain(void *arg, struct io_stream *s)
@@ -505,10 +517,6 @@ void conn_stop(struct conn *c)
     }
     conn_deafen(c);
     drop_parser(c);
-    for (struct exchange *x = c->first; x != NULL; x = x->next) {
-        if (x->ops != NULL && x->ops->stop != NULL) {
-            x->ops->stop(x);
-        }
-    }
+    stop_exchanges(c);
     settle(c, false);
 }

@@ -96,6 +96,11 @@ void exchange_ready(struct exchange *x)
     }
 }
 
+bool exchange_is_urgent(const struct exchange *x)
+{
+    return x->api->stopping || x->conn->ended;
+}
+
 bool exchange_back(struct exchange *x)
 {
     COR_ASSERT(x->owed);

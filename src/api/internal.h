@@ -42,7 +42,7 @@
 #define API_QUEUED_MAX      (1u << 20) /* unsent bytes of a connection; then its answers wait */
 #define API_HEAD_ROOM       1536u      /* bytes of an answer's head */
 #define API_EXTRA_ROOM      768u       /* of them, header lines of our own */
-#define API_ERROR_ROOM      1024u      /* bytes of an error body */
+#define API_ERROR_ROOM      4096u      /* bytes of an error body */
 #define API_LINGER          (2 * API_S)  /* to let a refused client read why */
 #define API_QUIET           (15 * API_S) /* a watch without events writes an empty line */
 #define API_TIMEOUT_MAX     (60 * API_S)
@@ -71,7 +71,7 @@ struct exchange_ops {
     enum rendered (*render)(struct exchange *x, struct out *o);
     void (*gone)(
         struct exchange *x); /* the client left: stop what can be stopped. May be NULL */
-    void (*stop)(struct exchange *x); /* the api is stopping: do not wait. May be NULL */
+    void (*stop)(struct exchange *x); /* do not wait: exchange_is_urgent(). May be NULL */
 };
 
 struct exchange {
@@ -104,6 +104,8 @@ struct exchange *exchange_new(struct api *api, size_t need);
 void exchange_free(struct exchange *x);
 /* The answer can be rendered. */
 void exchange_ready(struct exchange *x);
+/* The api is stopping, or the client has said its last: what can be answered without waiting is. */
+bool exchange_is_urgent(const struct exchange *x);
 /* The node called back. False: the client is gone, and now @x is too. */
 MUST_USE bool exchange_back(struct exchange *x);
 /* Its connection is closing: free it, or make it an orphan. */

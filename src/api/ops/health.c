@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define WHY_MAX 448u /* a name, an address, and words */
+
 static enum rendered answer_text(struct exchange *x, struct out *o, const char *text)
 {
     const struct answer a = {.status = 200, .type = "text/plain; charset=utf-8"};
@@ -17,12 +19,23 @@ static enum rendered answer_text(struct exchange *x, struct out *o, const char *
     return RENDER_DONE;
 }
 
+static const char *address_of(const struct node_status *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_peers; i++) {
+        if (strcmp(s->peers[i].name, name) == 0) {
+            return s->peers[i].address;
+        }
+    }
+    return "an unknown address";
+}
+
 /* Why this node should not be asked now; "" if it may be. */
 static void why_not_ready(const struct node_status *s, char *out, size_t size)
 {
     out[0] = '\0';
     if (s->phase == NODE_FORMING && s->waiting_for[0] != '\0') {
-        format_to(out, size, "waiting for %s", s->waiting_for);
+        format_to(out, size, "waiting for %s at %s", s->waiting_for,
+                  address_of(s, s->waiting_for));
     } else if (s->phase == NODE_FORMING) {
         format_to(out, size, "the cluster is forming");
     } else if (s->phase == NODE_STOPPING) {
@@ -52,7 +65,7 @@ static enum rendered fail(struct exchange *x, struct out *o, const char *why)
 static enum rendered render_ready(struct exchange *x, struct out *o)
 {
     struct node_status s;
-    char why[128];
+    char why[WHY_MAX];
     node_get_status(x->api->node, &s);
     why_not_ready(&s, why, sizeof why);
     if (x->api->stopping && why[0] == '\0') {
@@ -88,7 +101,7 @@ void ops_livez(struct exchange *x, const struct http_request *r)
 static enum rendered render_health(struct exchange *x, struct out *o)
 {
     struct node_status s;
-    char why[128] = "";
+    char why[WHY_MAX] = "";
     node_get_status(x->api->node, &s);
     if (s.phase != NODE_RUNNING || s.raft.leader == 0) {
         why_not_ready(&s, why, sizeof why);

@@ -52,7 +52,7 @@ void raftd_read_start(struct raftd_read *r)
 /* True: there is nothing to wait for, or no more time. */
 static bool is_due(const struct raftd_read *r, const struct kv *kv)
 {
-    return r->waited || r->index == 0 || r->x->api->stopping ||
+    return r->waited || r->index == 0 || exchange_is_urgent(r->x) ||
            kv_range_revision(kv, &r->range) > r->index;
 }
 
