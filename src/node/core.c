@@ -139,18 +139,14 @@ static void take_proposed(struct node *n, const struct cor_raft_update *u,
     trace_add(n, NODE_STEP_REQUEST, u->write.first, source->n_batch, 0);
 }
 
-/* The entry with which a new leader begins its term. Nobody has asked for room in the cache before. */
-static bool take_noop(struct node *n, const struct cor_raft_update *u)
+/* The entry with which a new leader begins its term; the cache keeps room for it. */
+static void take_noop(struct node *n, const struct cor_raft_update *u)
 {
     COR_ASSERT(u->write.n_entries == 1);
-    if (!cache_reserve(&n->cache, 1)) {
-        return false;
-    }
     struct cache_entry e = {.term = u->write.term,
                             .checksum = hash64((struct cor_bytes){NULL, 0}),
                             .type = COR_ENTRY_NOOP};
     put_in_unit(&n->wal_entries[0], u->write.first, keep(n, &e));
-    return true;
 }
 
 /* The core has taken what the log could not: nothing that follows can be trusted. */
@@ -180,9 +176,8 @@ static void take_write(struct node *n, const struct cor_raft_update *u, uint64_t
             take_received(n, u, source);
         } else if (u->proposed_first != 0) {
             take_proposed(n, u, source);
-        } else if (!take_noop(n, u)) {
-            fail_write(n, COR_ENOMEM);
-            return;
+        } else {
+            take_noop(n, u);
         }
     }
     enum cor_status st = wal_write(n->wal, &unit);

@@ -8,6 +8,8 @@
  */
 #include "node/internal.h"
 
+#define STOP_LOOK NODE_MS /* between two looks whether everything has come to rest */
+
 /* ---- failure -------------------------------------------------------------------------------------- */
 
 void node_fail(struct node *n, const struct cor_error *err)
@@ -141,6 +143,9 @@ void stop_advance(struct node *n)
         } else {
             write_state(n);
         }
+    }
+    if (n->stop_step == STOP_WAL || n->stop_step == STOP_MARK) {
+        io_timer_set(n->io, &n->stop_timer, n->now + STOP_LOOK); /* not all of it calls back */
     }
     if (n->stop_step == STOP_DISCONNECTED) {
         disconnect(n);

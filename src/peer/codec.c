@@ -247,17 +247,28 @@ void peer_refusal_encode(struct writer *w, const struct cor_error *reason)
                                        len < PEER_REASON_MAX ? len : PEER_REASON_MAX});
 }
 
+/* What a host may refuse for; what else a peer says counts as a broken greeting. */
+static enum cor_status refusal_status(uint16_t status)
+{
+    static const enum cor_status known[] = {COR_EINVAL, COR_EFOREIGN, COR_EREFUSED};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (status == (uint16_t)known[i]) {
+            return known[i];
+        }
+    }
+    return COR_EPROTO;
+}
+
 /* The sentence will be shown to a person, in a terminal: control characters become spaces. */
 bool peer_refusal_decode(struct cor_bytes in, struct cor_error *out)
 {
     struct reader r = reader_of(in);
-    (void)reader_u16(
-        &r); /* the other side's reason as a status; ours is that we were refused */
+    uint16_t status = reader_u16(&r);
     struct cor_bytes text = reader_bytes(&r, (uint64_t)(r.end - r.at));
     if (!reader_ok(&r) || text.len > PEER_REASON_MAX) {
         return false;
     }
-    *out = (struct cor_error){.status = COR_EREFUSED};
+    *out = (struct cor_error){.status = refusal_status(status)};
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = text.ptr[i];
         out->text[i] = (char)(c < ' ' || c == 0x7f ? ' ' : c);

@@ -88,7 +88,8 @@ struct peer_events {
      * and put into @err the sentence that the other side shall print. Asked for each connection, so
      * twice for a link. */
     bool (*on_hello)(void *arg, const struct peer_hello *hello, struct cor_error *err);
-    /* The other side refused us, for this reason. The link keeps trying, slowly (5 s). */
+    /* The other side refused us, for this reason. The link keeps trying, slowly (5 s). The status is the
+     * one that its on_hello gave: COR_EINVAL, COR_EFOREIGN or COR_EREFUSED; any other is COR_EPROTO. */
     void (*on_refused)(void *arg, const char *name, const struct cor_error *err);
     /* Both connections to @peer are up / were up and one is lost (the other is closed too). */
     void (*on_up)(void *arg, size_t peer);

@@ -363,12 +363,13 @@ static void a_refusal_is_a_sentence_for_a_terminal(void)
     peer_refusal_encode(&w, &why);
     CHECK_EQ(w.used, 2 + PEER_REASON_MAX);
     CHECK(peer_refusal_decode((struct cor_bytes){scratch, w.used}, &out));
-    CHECK_EQ(out.status, COR_EREFUSED);
+    CHECK_EQ(out.status, COR_EFOREIGN);
     CHECK_EQ(strlen(out.text), PEER_REASON_MAX);
     CHECK(!peer_refusal_decode((struct cor_bytes){scratch, w.used + 1}, &out)); /* too long */
     CHECK(!peer_refusal_decode((struct cor_bytes){scratch, 1}, &out));
     CHECK(peer_refusal_decode(COR_BYTES_LIT("\0\0a\033[2J\nb\177\0c"), &out));
     CHECK_BYTES(text(out.text), text("a [2J b  c"));
+    CHECK_EQ(out.status, COR_EPROTO); /* nobody refuses with COR_OK */
 }
 
 /* ---- golden ------------------------------------------------------------------------------------------------ */

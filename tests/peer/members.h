@@ -57,7 +57,7 @@ static inline bool member_on_hello(void *arg, const struct peer_hello *hello,
 static inline void member_on_refused(void *arg, const char *name, const struct cor_error *err)
 {
     struct member *m = arg;
-    COR_ASSERT(!m->in_call && err->status == COR_EREFUSED);
+    COR_ASSERT(!m->in_call && err->status != COR_OK);
     m->n_refused++;
     format_to(m->refused_by, sizeof m->refused_by, "%s", name);
     format_to(m->reason, sizeof m->reason, "%s", err->text);
