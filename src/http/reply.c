@@ -93,7 +93,7 @@ static enum state framing_of(const struct http_reply_parser *p)
         return STATE_HEAD;
     }
     if (codings > 0) {
-        return codings == 1 && chunked == 1 && !h->has_length ? STATE_CHUNKS : STATE_BROKEN;
+        return codings == 1 && chunked == 1 ? STATE_CHUNKS : STATE_BROKEN;
     }
     if (h->has_length) {
         return h->content_length > 0 ? STATE_LENGTH : STATE_HEAD;

@@ -255,28 +255,43 @@ static void nesting_has_a_limit(void)
     }
 }
 
-/* What would cost too much is refused before it costs anything. */
+/* @n times @unit between brackets or braces. */
+static char *many(const char *unit, size_t n, bool fields, size_t *len)
+{
+    size_t each = strlen(unit);
+    char *text = malloc(n * each + 2);
+    if (text != NULL) {
+        text[0] = fields ? '{' : '[';
+        for (size_t i = 0; i < n; i++) {
+            memcpy(text + 1 + i * each, unit, each);
+        }
+        text[n * each] = fields ? '}' : ']'; /* instead of the last comma */
+        *len = n * each + 1;
+    }
+    return text;
+}
+
+/* What would cost too much is refused before it costs anything; the room is such that each kind of
+ * value must be counted for what it is. */
 static void small_values_in_great_number_are_refused(void)
 {
-    static const char *const units[] = {"{},", "[],", "0,", "\"\",", "{\"a\":0},"};
-    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        size_t len = strlen(units[i]), n = 100000;
-        char *text = malloc(n * len + 2);
+    static const struct {
+        const char *unit;
+        bool fields;
+        size_t room; /* bytes for each: too few only if all of its parts are counted */
+    } rows[] = {{"{},", false, 700},        {"[],", false, 150},    {"0,", false, 70},
+                {"\"\",", false, 80},       {"true,", false, 70},   {"null,", false, 8},
+                {"{\"a\":0},", false, 800}, {"\"a\":0,", true, 300}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t n = 10000, len = 0;
+        char *text = many(rows[i].unit, n, rows[i].fields, &len);
         REQUIRE(text != NULL);
-        text[0] = '[';
-        for (size_t k = 0; k < n; k++) {
-            memcpy(text + 1 + k * len, units[i], len);
-        }
-        text[n * len] = ']';
-        struct json_value *v;
-        ROW("%s", units[i]);
-        CHECK_EQ(json_read((struct cor_bytes){(unsigned char *)text, n * len + 1}, MEMORY_MAX,
-                           &v, NULL),
-                 COR_ETOOBIG);
-        CHECK_EQ(json_read((struct cor_bytes){(unsigned char *)text, n * len + 1},
-                           (size_t)1 << 30, &v, NULL),
-                 COR_OK);
-        CHECK_EQ(json_length(v), n);
+        struct cor_bytes in = {(unsigned char *)text, len};
+        struct json_value *v = NULL;
+        ROW("%s", rows[i].unit);
+        CHECK_EQ(json_read(in, n * rows[i].room, &v, NULL), COR_ETOOBIG);
+        CHECK_EQ(json_read(in, (size_t)1 << 30, &v, NULL), COR_OK);
+        CHECK_EQ(json_length(v), rows[i].fields ? 0 : n);
         json_free(v);
         free(text);
     }
