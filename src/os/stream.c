@@ -286,23 +286,30 @@ static void finish_flush(struct os_stream *s)
     os_stream_end(s, COR_OK);
 }
 
+/* Send the front of the queue, with one call; *wanted: how much that was. */
+static ssize_t send_front(const struct os_stream *s, size_t *wanted)
+{
+    struct iovec vecs[IOVECS_MAX];
+    struct msghdr m = {.msg_iov = vecs};
+    *wanted = 0;
+    for (struct os_chunk *c = s->first; c != NULL && m.msg_iovlen < IOVECS_MAX; c = c->next) {
+        vecs[m.msg_iovlen++] = (struct iovec){c->data + c->begin, c->end - c->begin};
+        *wanted += c->end - c->begin;
+    }
+    ssize_t n;
+    do {
+        n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* Hand the queue to the system, as much as it takes. */
 static void pump(struct os_stream *s)
 {
     s->blocked = false;
     while (s->queued > 0) {
-        struct iovec vecs[IOVECS_MAX];
-        struct msghdr m = {.msg_iov = vecs};
-        size_t wanted = 0;
-        for (struct os_chunk *c = s->first; c != NULL && m.msg_iovlen < IOVECS_MAX;
-             c = c->next) {
-            vecs[m.msg_iovlen++] = (struct iovec){c->data + c->begin, c->end - c->begin};
-            wanted += c->end - c->begin;
-        }
-        ssize_t n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
+        size_t wanted;
+        ssize_t n = send_front(s, &wanted);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             s->blocked = true;
             return;

@@ -159,20 +159,21 @@ static void stop_when_both_are_closed(struct net *net)
 
 /* ---- bytes --------------------------------------------------------------------------------- */
 
-#define LARGE (8u << 20)
+#define LARGE     (8u << 20)
+#define QUEUE_MAX ((size_t)256 * 1024)
 
 static unsigned char pattern(size_t i)
 {
     return (unsigned char)(i * 7 + (i >> 8) + (i >> 16));
 }
 
-/* Send more of the LARGE bytes, no more than 256 KiB queued. */
+/* Send more of the LARGE bytes, no more than QUEUE_MAX queued. */
 static void feed(struct net *net)
 {
     static unsigned char block[40000];
     struct end *c = &net->client;
     while (c->stream != NULL && net->n_goal < LARGE &&
-           io_stream_queued(c->stream) < 256 * 1024) {
+           io_stream_queued(c->stream) < QUEUE_MAX) {
         size_t n = LARGE - net->n_goal < sizeof block ? LARGE - net->n_goal : sizeof block;
         for (size_t i = 0; i < n; i++) {
             block[i] = pattern(net->n_goal + i);
@@ -186,7 +187,7 @@ static void echo(struct end *e, struct cor_bytes data)
 {
     if (e == &e->net->server) {
         CHECK_EQ(io_stream_send(e->stream, data), COR_OK);
-        io_stream_pause(e->stream, io_stream_queued(e->stream) > 128 * 1024);
+        io_stream_pause(e->stream, io_stream_queued(e->stream) > (QUEUE_MAX / 2));
     }
 }
 
@@ -196,7 +197,8 @@ static void echo_turn(struct net *net)
         feed(net);
     }
     if (net->server.stream != NULL) {
-        io_stream_pause(net->server.stream, io_stream_queued(net->server.stream) > 128 * 1024);
+        io_stream_pause(net->server.stream,
+                        io_stream_queued(net->server.stream) > (QUEUE_MAX / 2));
     }
     if (net->client.received == LARGE) {
         os_loop_stop(net->w.loop);
@@ -378,43 +380,6 @@ static void a_close_with_flush_waits_for_a_slow_network(void)
     net_close(&net);
 }
 
-static void answer_and_close(struct end *e, struct cor_bytes data)
-{
-    (void)data;
-    if (e == &e->net->server && e->net->n_goal == 0) {
-        e->net->n_goal = 1;
-        send_text(e, "no");
-        io_stream_close(e->stream, true);
-    }
-}
-
-static void keep_talking(struct net *net)
-{
-    static unsigned char block[100000];
-    if (net->client.n_opens == 1 && net->client.stream != NULL) {
-        CHECK_EQ(io_stream_send(net->client.stream, (struct cor_bytes){block, sizeof block}),
-                 COR_OK);
-        if (net->client.received > 0) {
-            io_stream_close(net->client.stream, false);
-        }
-    }
-    stop_when_both_are_closed(net);
-}
-
-/* A refused upload: closing with unread bytes would reset the connection under the answer. */
-static void an_answer_reaches_a_peer_that_is_still_sending(void)
-{
-    struct net net;
-    REQUIRE(net_open(&net, on_accept));
-    net.on_data = answer_and_close;
-    net.on_turn = keep_talking;
-    dial(&net, &half_close_events);
-    world_run(&net.w);
-    CHECK_EQ(net.client.received, (size_t)2);
-    CHECK_EQ(net.server.why, COR_OK);
-    net_close(&net);
-}
-
 /* A peer outside of the loop: a plain socket, for what io.h's own streams would not do. */
 static int connect_plain(const char *address)
 {
@@ -424,6 +389,43 @@ static int connect_plain(const char *address)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
     return fd;
+}
+
+static void stop_when_server_is_closed(struct net *net)
+{
+    if (net->server.n_closes == 1) {
+        os_loop_stop(net->w.loop);
+    }
+}
+
+static void refuse_upload(struct end *e, struct cor_bytes data)
+{
+    (void)data;
+    if (e->stream != NULL && e->n_data == 1) {
+        send_text(e, "no");
+        io_stream_close(e->stream, true);
+    }
+}
+
+/* A refused upload: closing with unread bytes would reset the connection under the answer. */
+static void an_answer_reaches_a_peer_that_is_still_sending(void)
+{
+    static unsigned char block[QUEUE_MAX];
+    struct net net;
+    char answer[8];
+    REQUIRE(net_open(&net, on_accept));
+    net.on_data = refuse_upload;
+    net.on_turn = stop_when_server_is_closed;
+    net.plain = connect_plain(net.address);
+    CHECK(send(net.plain, block, sizeof block, MSG_DONTWAIT) > 0);
+    world_run(&net.w);
+    CHECK_EQ(net.server.why, COR_OK);
+    CHECK_EQ(net.server.n_data, 1u);
+    CHECK(send(net.plain, block, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1);
+    CHECK_EQ(recv(net.plain, answer, 2, MSG_WAITALL), 2);
+    CHECK_EQ(recv(net.plain, answer, 2, 0), 0); /* an end in order */
+    (void)close(net.plain);
+    net_close(&net);
 }
 
 static void answer_at_the_end(struct net *net)
@@ -471,9 +473,7 @@ static void write_into_a_reset(struct net *net)
         send_text(&net->server, "anything");
         net->n_goal = 1;
     }
-    if (net->server.n_closes == 1) {
-        os_loop_stop(net->w.loop);
-    }
+    stop_when_server_is_closed(net);
 }
 
 static void what_the_peer_said_before_a_reset_is_heard(void)
@@ -494,9 +494,7 @@ static void reset_on_open(struct net *net)
         net->n_goal = 1;
         reset_plain(net->plain);
     }
-    if (net->server.n_closes == 1) {
-        os_loop_stop(net->w.loop);
-    }
+    stop_when_server_is_closed(net);
 }
 
 static void a_reset_is_an_error(void)
@@ -509,6 +507,58 @@ static void a_reset_is_an_error(void)
     CHECK_EQ(net.server.why, COR_EIO);
     CHECK(!net.server.saw_end);
     net_close(&net);
+}
+
+/* ---- limits: peers that do nothing --------------------------------------------------------- */
+
+struct patience {
+    struct net net;
+    struct end servers[2]; /* [0]: its peer does not read; [1]: its peer does not close */
+    unsigned n_accepted;
+};
+
+static void impatient_accept(void *arg, struct io_stream *s)
+{
+    static unsigned char block[LARGE];
+    struct patience *x = arg;
+    struct end *e = &x->servers[x->n_accepted++];
+    *e = (struct end){.net = &x->net, .stream = s};
+    io_stream_take(s, &half_close_events, e);
+    size_t len = e == &x->servers[0] ? LARGE : 1;
+    CHECK_EQ(io_stream_send(s, (struct cor_bytes){block, len}), COR_OK);
+    io_stream_close(s, true);
+}
+
+static void stop_when_given_up(struct net *net)
+{
+    struct patience *x = CONTAINER_OF(net, struct patience, net);
+    if (x->servers[0].n_closes == 1 && x->servers[1].n_closes == 1) {
+        os_loop_stop(net->w.loop);
+    }
+}
+
+static void peers_that_neither_read_nor_close_are_given_up(void)
+{
+    struct patience x = {0};
+    unsigned char byte;
+    REQUIRE(net_open(&x.net, on_accept));
+    io_listener_close(x.net.listener);
+    CHECK_EQ(io_listen(x.net.w.io, "127.0.0.1:0", impatient_accept, &x, x.net.address,
+                       &x.net.listener, NULL),
+             COR_OK);
+    x.net.on_turn = stop_when_given_up;
+    int deaf = connect_plain(x.net.address);
+    int idle = connect_plain(x.net.address);
+    world_run(&x.net.w); /* ends with the limit of the flush, long after that of the other */
+    CHECK_EQ(x.servers[0].why, COR_OK);
+    CHECK_EQ(x.servers[1].why, COR_OK);
+    CHECK_EQ(recv(idle, &byte, 1, 0), 1);
+    CHECK_EQ(recv(idle, &byte, 1, 0), 0);
+    CHECK_EQ(send(idle, "x", 1, MSG_NOSIGNAL), 1); /* answered by a reset: nobody is there */
+    CHECK(send(idle, "x", 1, MSG_NOSIGNAL) < 0);
+    (void)close(deaf);
+    (void)close(idle);
+    net_close(&x.net);
 }
 
 static void server_ends(struct net *net)
@@ -781,16 +831,24 @@ struct starvation {
     struct event_sink sink; /* first */
     struct net *net;
     struct rlimit limit;
+    struct io_timer relief;
     unsigned n_paused, n_resumed;
     int client; /* a plain socket: it is there before the descriptors run out */
 };
+
+/* Somebody closed some. */
+static void on_relief(struct io_timer *t)
+{
+    struct starvation *x = CONTAINER_OF(t, struct starvation, relief);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &x->limit), 0);
+}
 
 static void on_event(struct event_sink *sink, const struct event *event)
 {
     struct starvation *x = (struct starvation *)(void *)sink;
     if (strcmp(event->name, "accept_paused") == 0) {
         x->n_paused++;
-        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &x->limit), 0); /* somebody closed some */
+        io_timer_set(x->net->w.io, &x->relief, io_now(x->net->w.io) + 250 * WORLD_MS);
     } else if (strcmp(event->name, "accept_resumed") == 0) {
         x->n_resumed++;
         os_loop_stop(x->net->w.loop);
@@ -800,7 +858,7 @@ static void on_event(struct event_sink *sink, const struct event *event)
 static void without_descriptors_accepting_waits_and_says_so_once(void)
 {
     struct net net;
-    struct starvation x = {.sink.emit = on_event, .net = &net};
+    struct starvation x = {.sink.emit = on_event, .relief.fire = on_relief, .net = &net};
     net = (struct net){.task.run = end_of_turn};
     net.client.net = net.server.net = &net;
     REQUIRE(world_open(&net.w, &x.sink));
@@ -828,6 +886,7 @@ TEST_MAIN(TEST(eight_megabytes_come_back_as_they_were),
           TEST(an_answer_reaches_a_peer_that_is_still_sending),
           TEST(the_end_of_the_peer_leaves_the_other_way_open),
           TEST(what_the_peer_said_before_a_reset_is_heard), TEST(a_reset_is_an_error),
+          TEST(peers_that_neither_read_nor_close_are_given_up),
           TEST(without_on_end_the_end_of_the_peer_closes),
           TEST(a_stream_that_closes_in_its_callback_hears_no_more),
           TEST(nobody_listening_is_an_error_after_the_call), TEST(a_dial_can_be_given_up),
