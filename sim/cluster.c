@@ -258,7 +258,8 @@ static void on_stop(struct sim_event *e)
 void cluster_stop(struct cluster *c, unsigned node)
 {
     struct cluster_node *n = &c->nodes[node];
-    if (n->node != NULL && !n->gave_up && !event_is_set(&n->stop)) {
+    if (n->node != NULL && !n->gave_up && !n->stopping) {
+        n->stopping = true;
         event_at(&n->stop, c->world.now);
     }
 }
@@ -380,7 +381,7 @@ bool cluster_start(struct cluster *c, unsigned node)
     }
     c->n_starts++;
     n->life++;
-    n->gave_up = n->stopped = false;
+    n->gave_up = n->stopping = n->stopped = false;
     n->committed = 0;
     n->why = (struct cor_error){0};
     n->host.clock_now = 0;
@@ -506,7 +507,7 @@ void cluster_run(struct cluster *c, uint64_t until)
 bool cluster_is_up(const struct cluster *c, unsigned node)
 {
     const struct cluster_node *n = &c->nodes[node];
-    return n->node != NULL && !n->gave_up && !n->stopped;
+    return n->node != NULL && !n->gave_up && !n->stopping;
 }
 
 unsigned cluster_leader(const struct cluster *c)

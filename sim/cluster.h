@@ -46,6 +46,7 @@ struct cluster_node {
     struct io_listener *listener;
     uint64_t life;         /* counts starts */
     struct cor_error why;  /* it gave up, or did not start */
+    bool stopping;         /* in order */
     bool gave_up, stopped; /* about to be buried */
     bool broken; /* its disk was made to fail: it may give up until it is started again */
     bool formed; /* its core has run: it knows its cluster */
