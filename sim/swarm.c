@@ -337,6 +337,7 @@ static void judge_run(struct run *r)
 {
     struct cluster *c = &r->cluster;
     logs_check(c);
+    watchers_hurry(r->watchers);
     cluster_run(c, c->world.now + TELL_MAX);
     if (!c->judge.failed) {
         watchers_check(r->watchers);

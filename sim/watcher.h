@@ -24,8 +24,9 @@ struct watcher_stats {
 };
 
 struct watchers *watchers_new(struct cluster *c, const struct watcher_options *options);
-/* Everybody has been told of all revisions up to @revision that concern them (or watches at a node that has no
- * more to tell). */
+/* No more dawdling: whatever is offered is taken. */
+void watchers_hurry(struct watchers *ws);
+/* Everybody has been told of all revisions that concern him. */
 void watchers_check(struct watchers *ws);
 void watchers_get_stats(const struct watchers *ws, struct watcher_stats *out);
 /* Before cluster_deinit(). */
