@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PEACE_MAX  (60 * SIM_S) /* to elect, take writes and settle */
-#define TELL_MAX   (10 * SIM_S) /* for watchers to be told the rest */
+#define TELL_MAX   (60 * SIM_S) /* for watchers to be told the rest */
 #define FORM_MAX   (20 * SIM_S)
 #define SWARM_SALT UINT64_C(0x73776172)
 
@@ -338,7 +338,10 @@ static void judge_run(struct run *r)
     struct cluster *c = &r->cluster;
     logs_check(c);
     watchers_hurry(r->watchers);
-    cluster_run(c, c->world.now + TELL_MAX);
+    uint64_t until = c->world.now + TELL_MAX;
+    do {
+        cluster_run(c, c->world.now + SIM_S);
+    } while (!watchers_are_told(r->watchers) && c->world.now < until && !c->judge.failed);
     if (!c->judge.failed) {
         watchers_check(r->watchers);
         history_check(&c->history, &c->judge);

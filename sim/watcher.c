@@ -100,6 +100,7 @@ static void on_cancel(void *arg, enum cor_status st, uint64_t revision)
         w->next = revision;
     } else if (st == COR_EBUSY) {
         w->next = revision > w->next ? revision : w->next;
+        event_at(&w->look, w->all->cluster->world.now + SIM_MS);
     } else if (st != COR_ESTOPPED) {
         judge_fail(&w->all->cluster->judge, "watch: cancelled for no reason (%s, %" PRIu64 ")",
                    cor_status_text(st), revision);
@@ -247,6 +248,22 @@ static void check(struct watcher *w)
 void watchers_hurry(struct watchers *ws)
 {
     ws->options.slow_permille = 0;
+}
+
+bool watchers_are_told(const struct watchers *ws)
+{
+    const struct judge *j = &ws->cluster->judge;
+    for (unsigned i = 0; i < ws->options.n; i++) {
+        const struct watcher *w = &ws->items[i];
+        for (uint64_t rev = w->next; rev < j->n_revisions; rev++) {
+            for (uint32_t k = 0; k < j->revisions[rev].n; k++) {
+                if (concerns(w, j->revisions[rev].changes[k].key)) {
+                    return false;
+                }
+            }
+        }
+    }
+    return true;
 }
 
 void watchers_check(struct watchers *ws)

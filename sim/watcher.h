@@ -26,6 +26,7 @@ struct watcher_stats {
 struct watchers *watchers_new(struct cluster *c, const struct watcher_options *options);
 /* No more dawdling: whatever is offered is taken. */
 void watchers_hurry(struct watchers *ws);
+bool watchers_are_told(const struct watchers *ws);
 /* Everybody has been told of all revisions that concern him. */
 void watchers_check(struct watchers *ws);
 void watchers_get_stats(const struct watchers *ws, struct watcher_stats *out);

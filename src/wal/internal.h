@@ -89,6 +89,7 @@ struct wal {
     struct io_file *reserve_file;
     uint64_t reserve_version;
 
+    struct read_state *reads; /* started and not done */
     struct prepare prepare;
     struct io_timer retry; /* while the disk is full */
     bool retrying, full, failed;
@@ -104,6 +105,8 @@ MUST_USE enum cor_status wal_recover(struct wal *w, struct wal_recovered *recove
 struct wal_identity wal_identity_of(const struct wal *w);
 /* Pages that are gathered and not yet on their way. */
 uint64_t wal_queued_pages(const struct wal *w);
+/* Forget reads that will never be done: the world was crashed. */
+void wal_reads_free(struct wal *w);
 /* Stop for good: a write or sync failed. On the loop. */
 void wal_fail(struct wal *w, const struct cor_error *err);
 

@@ -227,6 +227,7 @@ enum cor_status wal_replay(struct wal *w, uint64_t first,
 /* ---- off the loop ----------------------------------------------------------------------------- */
 
 struct read_state {
+    struct read_state *next, **link; /* in wal.reads */
     struct io_fs *fs;
     struct plan plan;
     struct anchor anchors[ANCHORS_MAX + 1];
@@ -303,10 +304,24 @@ static void read_run(struct io_work *work)
 static void free_state(struct read_state *s)
 {
     if (s != NULL) {
+        if (s->link != NULL) {
+            *s->link = s->next;
+        }
+        if (s->next != NULL) {
+            s->next->link = s->link;
+        }
         free(s->plan.space.v);
         free(s->entries);
         free(s->bytes);
         free(s);
+    }
+}
+
+void wal_reads_free(struct wal *w)
+{
+    for (struct read_state *s = w->reads, *next; s != NULL; s = next) {
+        next = s->next;
+        free_state(s);
     }
 }
 
@@ -341,13 +356,19 @@ static bool copy_segments(const struct wal *w, struct space *out)
     return true;
 }
 
-static struct read_state *new_state(const struct wal *w, const struct wal_read *read)
+static struct read_state *new_state(struct wal *w, const struct wal_read *read)
 {
     struct read_state *s = calloc(1, sizeof *s);
     if (s == NULL || !copy_segments(w, &s->plan.space)) {
         free_state(s);
         return NULL;
     }
+    s->link = &w->reads;
+    s->next = w->reads;
+    if (s->next != NULL) {
+        s->next->link = &s->next;
+    }
+    w->reads = s;
     s->fs = w->fs;
     s->first = read->first;
     s->n_max = read->n_max;

@@ -502,6 +502,7 @@ void wal_close(struct wal *w)
     io_cancel(w->io, &w->flush_task);
     forget_closed(w);
     wal_prepare_abandon(w);
+    wal_reads_free(w);
     if (w->reserve_file != NULL) {
         w->fs->ops->close(w->reserve_file);
     }

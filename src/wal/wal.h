@@ -89,7 +89,7 @@ struct wal_recovered {
 MUST_USE enum cor_status wal_open(const struct wal_options *options,
                                   struct wal_recovered *recovered, struct cor_error *err,
                                   struct wal **out);
-/* Free. No write may be in flight (wal_is_idle), unless the world was crashed (simulator). */
+/* Free. No write (wal_is_idle) or read may be in flight, unless the world was crashed (simulator). */
 void wal_close(struct wal *w);
 
 /*
