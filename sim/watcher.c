@@ -220,10 +220,12 @@ static void check(struct watcher *w)
     struct judge *j = &w->all->cluster->judge;
     size_t at = 0;
     for (uint64_t rev = 2; rev < j->n_revisions && !j->failed; rev++) {
-        if (at < w->n_heard && w->heard[at].gap && rev < w->heard[at].revision) {
-            continue;
+        while (at < w->n_heard && w->heard[at].gap && w->heard[at].revision <= rev) {
+            at++;
         }
-        at += at < w->n_heard && w->heard[at].gap;
+        if (at < w->n_heard && w->heard[at].gap) {
+            continue; /* compacted before it could be told */
+        }
         const struct judge_revision *r = &j->revisions[rev];
         for (uint32_t i = 0; i < r->n; i++) {
             if (!concerns(w, r->changes[i].key)) {
