@@ -225,7 +225,8 @@ static void on_fatal(void *arg, const struct cor_error *err)
     n->gave_up = true;
     n->why = *err;
     world_say(&n->cluster->world, n->host.number, err->text);
-    if (!n->broken && !n->wiped && !n->disk->is_cut) {
+    bool no_room = !n->formed && err->status == COR_ENOSPACE && n->disk->capacity != UINT64_MAX;
+    if (!n->broken && !n->wiped && !n->disk->is_cut && !no_room) {
         judge_fail(&n->cluster->judge, "n%u gave up without need: %s", n->host.number,
                    err->text);
     }
