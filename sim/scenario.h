@@ -17,6 +17,7 @@ struct scenario {
     const char *name, *text;
     unsigned n_nodes;
     void (*play)(struct stage *s);
+    bool cold; /* begins with machines that are off; otherwise with a cluster that stands */
 };
 
 /* The @i-th; NULL: there are no more. */

@@ -152,7 +152,9 @@ static void watchers_are_told_across_crashes(void)
         }
         cluster_run(&s.c, s.c.world.now + 100 * SIM_MS);
     }
+    watchers_hurry(ws);
     cluster_run(&s.c, s.c.world.now + 10 * SIM_S);
+    CHECK(watchers_are_told(ws));
     struct watcher_stats stats;
     watchers_get_stats(ws, &stats);
     CHECK(stats.events >= 30);
