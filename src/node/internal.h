@@ -239,8 +239,9 @@ struct node {
     uint32_t n_groups, n_granted, group_hint;
     uint64_t read_serial;
     uint64_t proposed_bytes;
-    bool retry;    /* look again at those that wait, at the end of this turn */
-    bool retrying; /* that is being done */
+    size_t memory_refused; /* bytes for which there was no memory last time */
+    bool retry;            /* look again at those that wait, at the end of this turn */
+    bool retrying;         /* that is being done */
     bool retry_armed;
     struct io_timer retry_timer;
 

@@ -87,7 +87,7 @@ void node_get_status(const struct node *n, struct node_status *out)
     out->leader_client_address = "";
     out->waiting_for = n->form.waiting_for;
     out->disk_full = n->disk_full || (n->wal != NULL && wal_is_full(n->wal));
-    out->memory_full = !kv_has_room(n->kv, 1);
+    out->memory_full = !kv_has_room(n->kv, n->memory_refused);
     out->disk_free_bytes = n->disk_free_bytes;
     out->n_peers = n->n_members;
     kv_get_info(n->kv, &out->kv);

@@ -157,6 +157,7 @@ static uint32_t gather(struct node *n)
          r != NULL && count < NODE_BATCH_MAX && bytes < NODE_BATCH_BYTES_MAX; r = next) {
         next = r->next;
         if (!memory_allows(n, r, bytes)) {
+            n->memory_refused = r->payload->len;
             request_answer_write(n, r, COR_ENOSPACE, NULL);
             continue;
         }
