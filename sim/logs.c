@@ -133,7 +133,7 @@ void logs_check_node(struct cluster *c, unsigned node)
     struct log_copy log = {0};
     log_copy_read(c, node, c->nodes[node].disk, &log);
     unsigned leader = cluster_leader(c);
-    if (leader != 0 && leader != node &&
+    if (leader != 0 && leader != node && !c->nodes[node].wiped &&
         c->judge.last[node].term == c->judge.last[leader].term) {
         judge_match(&c->judge, leader, node, match_of(c, leader, node), log.n);
     }
