@@ -29,6 +29,7 @@ struct faults {
     struct sim_event draw;
     struct active active[ACTIVE_MAX];
     struct starter starters[CLUSTER_NODES_MAX + 1];
+    unsigned n_slow[CLUSTER_NODES_MAX + 1];
     unsigned n_wiped;
     unsigned outside; /* mask: not started again */
     uint64_t counts[N_FAULTS];
@@ -142,10 +143,19 @@ static void cut_link(struct faults *f, const struct fault *fault, bool cut)
     }
 }
 
-static void set_slow_host(struct host *h, bool slow)
+/* However many of these overlap, it is slow once. */
+static void set_slow_host(struct faults *f, unsigned node, bool slow)
 {
-    h->turn_cost = slow ? h->turn_cost * SLOW_HOST : h->turn_cost / SLOW_HOST;
-    h->event_cost = slow ? h->event_cost * SLOW_HOST : h->event_cost / SLOW_HOST;
+    struct host *h = &f->cluster->nodes[node].host;
+    f->n_slow[node] += slow ? 1 : 0;
+    if (slow && f->n_slow[node] == 1) {
+        h->turn_cost *= SLOW_HOST;
+        h->event_cost *= SLOW_HOST;
+    } else if (!slow && f->n_slow[node] == 1) {
+        h->turn_cost /= SLOW_HOST;
+        h->event_cost /= SLOW_HOST;
+    }
+    f->n_slow[node] -= slow ? 0 : 1;
 }
 
 static void lose_power(struct faults *f, const struct fault *fault)
@@ -211,7 +221,7 @@ static void carry_out(struct faults *f, const struct fault *fault)
         host_pause(&n->host, fault->kind == FAULT_PAUSE_IN_TURN);
         return;
     case FAULT_SLOW_HOST:
-        set_slow_host(&n->host, true);
+        set_slow_host(f, fault->a, true);
         return;
     case FAULT_KILL:
         cluster_kill(c, fault->a);
@@ -265,7 +275,7 @@ static void undo(struct faults *f, const struct fault *fault)
         host_resume(&n->host);
         return;
     case FAULT_SLOW_HOST:
-        set_slow_host(&n->host, false);
+        set_slow_host(f, fault->a, false);
         return;
     case FAULT_DISK_FULL:
         n->disk->capacity = UINT64_MAX;
