@@ -295,13 +295,20 @@ bool cluster_cut_in_write(struct cluster *c, unsigned node, enum io_queue queue,
     return was_at_it;
 }
 
+static struct sim_disk *new_disk(const struct cluster *c)
+{
+    struct sim_disk *d = sim_disk_new();
+    d->no_direct = c->options.no_direct;
+    d->reuse_handles = c->options.reuse_handles;
+    return d;
+}
+
 void cluster_wipe(struct cluster *c, unsigned node)
 {
     struct cluster_node *n = &c->nodes[node];
     COR_ASSERT(n->node == NULL);
     sim_disk_free(n->disk);
-    n->disk = sim_disk_new();
-    n->disk->no_direct = c->options.no_direct;
+    n->disk = new_disk(c);
     n->host.io.fs = &n->disk->fs;
     n->wiped = n->wiped || c->formed;
 }
@@ -427,8 +434,7 @@ static void node_init(struct cluster *c, unsigned number)
     struct cluster_node *n = &c->nodes[number];
     n->cluster = c;
     n->sink.emit = on_event;
-    n->disk = sim_disk_new();
-    n->disk->no_direct = c->options.no_direct;
+    n->disk = new_disk(c);
     host_init(&n->host, &c->world, &c->net, number, &n->disk->fs);
     event_init(&n->bury, &c->world, NULL, SIM_NOTE_FAULT, on_bury);
     event_init(&n->stop, &c->world, &n->host, SIM_NOTE_FAULT, on_stop);

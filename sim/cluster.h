@@ -63,7 +63,8 @@ struct cluster_options {
     unsigned n_nodes;
     /* Durations and limits of all nodes; what names one is filled in. */
     struct node_options node;
-    bool no_direct; /* disks without IO_DIRECT */
+    bool no_direct;     /* disks without IO_DIRECT */
+    bool reuse_handles; /* of files, as descriptors are */
     uint64_t
         check_every; /* time between looks at all disks; 0: only after crashes and at the end */
 };

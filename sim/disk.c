@@ -108,9 +108,10 @@ static struct verdict begin_on(struct io_file *f, enum operation op, struct cor_
 static enum cor_status new_handle(struct sim_disk *d, const char *name, unsigned flags,
                                   struct io_file **out)
 {
-    struct io_file *f = calloc(1, sizeof *f);
+    struct io_file *f = d->spare != NULL ? d->spare : malloc(sizeof *f);
     COR_ASSERT(f != NULL);
-    f->disk = d;
+    d->spare = NULL;
+    *f = (struct io_file){.disk = d};
     f->file = disk_names_find(d->names, name)->file;
     f->file->refs++;
     f->life = d->life;
@@ -149,9 +150,15 @@ static enum cor_status disk_open(struct io_fs *fs, const char *name, unsigned fl
 
 static void disk_close(struct io_file *f)
 {
-    f->disk->n_open--;
+    struct sim_disk *d = f->disk;
+    d->n_open--;
     disk_file_unref(f->file);
-    free(f);
+    if (d->reuse_handles) {
+        free(d->spare);
+        d->spare = f;
+    } else {
+        free(f);
+    }
 }
 
 static enum cor_status disk_size(struct io_file *f, uint64_t *out, struct cor_error *err)
@@ -367,6 +374,7 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *d)
     struct sim_disk *copy = new_disk();
     *copy = *d;
     copy->n_open = 0;
+    copy->spare = NULL;
     copy->names = NULL;
     copy->durable_names = NULL;
     copy->changes_first = NULL;
@@ -380,6 +388,7 @@ void sim_disk_free(struct sim_disk *d)
     if (d != NULL) {
         COR_ASSERT(d->n_open == 0);
         disk_names_free(d);
+        free(d->spare);
         free(d);
     }
 }

@@ -45,6 +45,9 @@ struct sim_disk {
     bool fail_syncs;   /* COR_EIO; what was to be synced is doomed */
     bool read_only;    /* COR_EPERM for whatever would change something */
     bool no_direct;    /* IO_DIRECT is ignored, as some file systems do */
+    bool
+        reuse_handles; /* what was closed last is opened next, as descriptors are; set it before
+                            the first use */
     bool lies;         /* sync and IO_DIRECT say COR_OK and make nothing durable */
 
     /* Counters. */
@@ -56,7 +59,8 @@ struct sim_disk {
     bool is_cut;   /* the power is gone: everything fails until sim_disk_crash() */
 
     /* Private. */
-    uint64_t life; /* handles of an earlier one fail */
+    uint64_t life;         /* handles of an earlier one fail */
+    struct io_file *spare; /* closed last */
     struct disk_name *names, *durable_names;
     struct disk_name_change *changes_first, **changes_end; /* of names, not yet durable */
 };

@@ -34,6 +34,7 @@ static void draw_cluster(struct prng *p, struct swarm_options *o)
     struct cluster_options *c = &o->cluster;
     c->n_nodes = (unsigned)PICK(p, 1, 2, 3, 3, 3, 3, 4, 5, 5, 7);
     c->no_direct = chance(p, 300);
+    c->reuse_handles = chance(p, 500);
     c->check_every = chance(p, 500) ? 2 * SIM_S : 0;
     c->node.no_lease = chance(p, 200);
     c->node.request_timeout = PICK(p, 1, 5, 5) * SIM_S;
@@ -160,12 +161,12 @@ void swarm_print(const struct swarm_options *o, FILE *out)
                   o->net_delay.min / SIM_US, o->net_delay.spread / SIM_US, o->split_permille,
                   o->stall_permille, o->stall_min / SIM_MS, o->reset_ppm, o->window_bytes);
     (void)fprintf(out,
-                  "  hosts: disk %" PRIu64 "+%" PRIu64 " us, no_direct %d, turn %" PRIu64
-                  " us, event %" PRIu64 " us, drift %" PRId64 " ppm, looks every %" PRIu64
-                  " ms\n",
+                  "  hosts: disk %" PRIu64 "+%" PRIu64
+                  " us, no_direct %d, reuse_handles %d, turn %" PRIu64 " us, event %" PRIu64
+                  " us, drift %" PRId64 " ppm, looks every %" PRIu64 " ms\n",
                   o->work_delay.min / SIM_US, o->work_delay.spread / SIM_US, c->no_direct,
-                  o->turn_cost / SIM_US, o->event_cost / SIM_US, o->faults.drift_ppm_max,
-                  c->check_every / SIM_MS);
+                  c->reuse_handles, o->turn_cost / SIM_US, o->event_cost / SIM_US,
+                  o->faults.drift_ppm_max, c->check_every / SIM_MS);
     (void)fprintf(
         out,
         "  clients: %u by message, %u by HTTP, %u watchers (slow %u/1000, queue %zu B), "

@@ -31,6 +31,7 @@ struct flush {
     uint32_t n_pieces;
     struct piece {
         struct io_file *file;
+        uint64_t seq;           /* of the segment */
         uint64_t salt, sector;  /* where it goes */
         uint32_t from, n_pages; /* which pages of the batch */
         bool fills;             /* the segment is full then: close it */

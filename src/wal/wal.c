@@ -268,6 +268,7 @@ static void cut_into_pieces(struct wal *w, uint32_t n_pages)
         COR_ASSERT(f->n_pieces < WAL_PIECES_MAX);
         COR_ASSERT(s->file != NULL);
         f->pieces[f->n_pieces++] = (struct piece){.file = s->file,
+                                                  .seq = s->seq,
                                                   .salt = s->salt,
                                                   .sector = segment_sector(s, w->page + from),
                                                   .from = from,
@@ -277,12 +278,13 @@ static void cut_into_pieces(struct wal *w, uint32_t n_pages)
     }
 }
 
+/* By number: the handle of a segment opened meanwhile may be where the closed one was. */
 static void forget_closed(struct wal *w)
 {
     for (uint32_t i = 0; i < w->flush.n_pieces; i++) {
         const struct piece *p = &w->flush.pieces[i];
         for (size_t k = w->space.n; p->closed && k > 0; k--) {
-            if (w->space.v[k - 1].file == p->file) {
+            if (w->space.v[k - 1].seq == p->seq) {
                 w->space.v[k - 1].file = NULL;
             }
         }
