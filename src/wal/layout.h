@@ -22,9 +22,9 @@
 #include <stdint.h>
 
 #define WAL_FORMAT       1u
-#define WAL_SECTOR       512u
-#define WAL_SECTOR_DATA  504u
-#define WAL_PAGE         4096u
+#define WAL_SECTOR       ((size_t)512)
+#define WAL_SECTOR_DATA  ((size_t)504)
+#define WAL_PAGE         ((size_t)4096)
 #define WAL_PAGE_SECTORS (WAL_PAGE / WAL_SECTOR)
 #define WAL_PAGE_DATA    (WAL_PAGE_SECTORS * WAL_SECTOR_DATA)
 
@@ -85,7 +85,7 @@ uint64_t segment_seq(const char *name);
 #define BATCH_HEADER_SIZE 132u
 #define BATCH_PAGES_MAX   1024u /* no batch is longer; bounds what a reader allocates */
 #define BATCH_RECORDS_MAX 4096u
-#define BATCH_TABLE_MAX   65536u /* bytes */
+#define BATCH_TABLE_MAX   ((size_t)65536) /* bytes */
 
 #define BATCH_FLAG_IDLE 1u /* written only as evidence that what stands before it was synced */
 

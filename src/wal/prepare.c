@@ -36,7 +36,7 @@ static enum cor_status choose_size(struct prepare *p)
     if (bytes > p->free_bytes / 2) {
         return error_set(&p->err, COR_ENOSPACE,
                          "the disk is full: %llu bytes are free, the log needs %llu more",
-                         (unsigned long long)p->free_bytes, (unsigned long long)(2 * bytes));
+                         (unsigned long long)p->free_bytes, 2ULL * bytes);
     }
     p->header.n_pages = bytes / WAL_PAGE - 1;
     return COR_OK;
@@ -118,6 +118,15 @@ static void run(struct io_work *work)
 
 /* ---- on the loop --------------------------------------------------------------------------- */
 
+/* What is free now that the preparation has ended as it did. */
+static void note_free(struct wal *w)
+{
+    const struct prepare *p = &w->prepare;
+    uint64_t taken = p->ready ? (p->header.n_pages + 1) * WAL_PAGE : 0;
+    w->free_bytes =
+        p->free_bytes == UINT64_MAX || p->free_bytes < taken ? 0 : p->free_bytes - taken;
+}
+
 static bool start(struct wal *w)
 {
     struct prepare *p = &w->prepare;
@@ -189,7 +198,7 @@ static void done(struct io_work *work)
         return;
     }
     p->busy = false;
-    w->free_bytes = p->free_bytes;
+    note_free(w);
     if (p->st == COR_ENOSPACE || p->st == COR_ENOMEM) {
         retry_later(w);
         set_full(w, true);
@@ -238,7 +247,7 @@ enum cor_status wal_prepare_now(struct wal *w, struct cor_error *err)
     while (p->st == COR_OK && !p->ready) {
         step(p);
     }
-    w->free_bytes = p->free_bytes;
+    note_free(w);
     if (p->st != COR_OK) {
         if (err != NULL) {
             *err = p->err;

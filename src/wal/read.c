@@ -98,8 +98,8 @@ static enum cor_status decode_table(struct batch_reader *r, struct cor_error *er
     return ok ? COR_OK : say_damaged(r, BATCH_HEADER_SIZE + h->payload_len, err);
 }
 
-/* Read the batch at @page. */
-static enum cor_status load_batch(struct batch_reader *r, uint64_t page, struct cor_error *err)
+/* Read the header of the batch at @page. */
+static enum cor_status load_header(struct batch_reader *r, uint64_t page, struct cor_error *err)
 {
     unsigned char head[BATCH_HEADER_SIZE];
     struct batch_header *h = &r->header;
@@ -113,11 +113,19 @@ static enum cor_status load_batch(struct batch_reader *r, uint64_t page, struct 
         h->page != page) {
         return say_damaged(r, 0, err);
     }
+    return COR_OK;
+}
+
+/* Read the rest of it. */
+static enum cor_status load_content(struct batch_reader *r, struct cor_error *err)
+{
+    const struct batch_header *h = &r->header;
     size_t len = (size_t)batch_content_len(h);
+    bool ok;
     if (!grow_reader(r, len, h->n_records)) {
         return error_set(err, COR_ENOMEM, "out of memory");
     }
-    st = scan_salvage(&r->scan, 0, len, r->content, &ok, err);
+    enum cor_status st = scan_salvage(&r->scan, 0, len, r->content, &ok, err);
     if (st != COR_OK || !ok) {
         return st != COR_OK ? st : say_damaged(r, 0, err);
     }
@@ -184,9 +192,10 @@ static enum cor_status tell_all(struct batch_reader *r, const struct plan *p, ui
             break;
         }
         for (uint64_t page = p->anchors[i].page; page < end && next < limit;) {
-            enum cor_status st = load_batch(r, page, err);
-            if (st == COR_OK) {
-                st = tell_batch(r, &next, limit, each, arg, err);
+            enum cor_status st = load_header(r, page, err);
+            if (st == COR_OK && r->header.last_index >= next) {
+                st = load_content(r, err);
+                st = st == COR_OK ? tell_batch(r, &next, limit, each, arg, err) : st;
             }
             if (st != COR_OK) {
                 return st;

@@ -49,20 +49,21 @@ static bool grow_content(struct scan *s, size_t len)
 
 /* What lies from a page on to the end of the space. */
 struct prospect {
-    bool has_bad;
-    uint64_t bad_page; /* the first sector that is neither zeros nor verified */
-    unsigned bad_sector;
+    struct spot {
+        bool is_there;
+        uint64_t page;
+        unsigned sector;
+    } bad,              /* the first sector that is neither zeros nor verified */
+        missing;        /* the first of the damaged batch that is zeros */
     bool has_later;     /* something that only a later batch can have written */
     uint64_t next_head; /* first page of a later batch, or SCAN_NOWHERE */
     uint64_t end;       /* behind the last page that is not all zeros */
 };
 
-static void note_bad(struct prospect *p, uint64_t page, unsigned sector)
+static void note_spot(struct spot *spot, uint64_t page, unsigned sector)
 {
-    if (!p->has_bad) {
-        p->has_bad = true;
-        p->bad_page = page;
-        p->bad_sector = sector;
+    if (!spot->is_there) {
+        *spot = (struct spot){true, page, sector};
     }
 }
 
@@ -74,6 +75,9 @@ static void look_at_page(struct prospect *p, const struct segment *segment,
     for (unsigned i = 0; i < WAL_PAGE_SECTORS; i++) {
         enum wal_sector kind = wal_sector_look(raw + i * WAL_SECTOR, segment->salt, number + i);
         if (kind == WAL_SECTOR_ZERO) {
+            if (page < reach) {
+                note_spot(&p->missing, page, i);
+            }
             continue;
         }
         p->end = page + 1;
@@ -84,7 +88,7 @@ static void look_at_page(struct prospect *p, const struct segment *segment,
                 return;
             }
         } else if (kind != WAL_SECTOR_BODY) {
-            note_bad(p, page, i);
+            note_spot(&p->bad, page, i);
         } else if (page >= reach) {
             p->has_later = true;
         }
@@ -165,12 +169,12 @@ static enum cor_status judge(struct scan *s, uint64_t reach, const char *what,
     s->next_head = p.next_head;
     if (what != NULL) {
         say_rot(found, sector_place(s, s->page, 0), what);
-    } else if (p.has_bad) {
-        say_rot(found, sector_place(s, p.bad_page, p.bad_sector),
+    } else if (p.bad.is_there) {
+        say_rot(found, sector_place(s, p.bad.page, p.bad.sector),
                 "a sector is neither what was written nor empty");
     } else if (p.has_later) {
-        say_rot(found, sector_place(s, s->page, 0),
-                "sectors are missing before the end of the log");
+        say_rot(found, sector_place(s, p.missing.page, p.missing.sector),
+                "a sector is missing before the end of the log");
     } else {
         found->kind = p.end == s->page ? SCAN_END : SCAN_TORN;
         found->end = p.end;

@@ -14,9 +14,11 @@
 #include <string.h>
 
 /* Entries are also accepted beyond the segments that are ready, to be held in memory until the
- * next one is, as long as the disk has eight times as much free space. */
+ * next one is: as long as the disk has eight times as much free space, and the next segment is not
+ * the last that fits. */
 #define AHEAD_BYTES_MAX (32u << 20)
 #define AHEAD_SHARE     8u
+#define AHEAD_SEGMENTS  4u
 
 /* ---- room ---------------------------------------------------------------------------------- */
 
@@ -37,7 +39,7 @@ static uint64_t ready_pages(const struct wal *w)
 
 static uint64_t allowed_pages(const struct wal *w)
 {
-    if (w->full) {
+    if (w->full || w->free_bytes < AHEAD_SEGMENTS * w->options.segment_bytes_min) {
         return ready_pages(w);
     }
     uint64_t ahead = w->free_bytes / AHEAD_SHARE;
