@@ -323,22 +323,17 @@ static enum cor_status load_reserve(struct wal *w, struct reserve *r, bool *whol
     return st == COR_ENOTFOUND ? COR_OK : st;
 }
 
-static enum cor_status publish_reserve(struct wal *w, const struct reserve *r,
-                                       struct cor_error *err)
+static enum cor_status start_log(struct wal *w, struct cor_error *err)
 {
     const struct wal_identity identity = wal_identity_of(w);
     unsigned char bytes[RESERVE_SIZE];
-    reserve_encode(r, &identity, bytes);
-    return io_publish(w->fs, WAL_RESERVE_NAME, (struct cor_bytes){bytes, sizeof bytes}, err);
-}
-
-static enum cor_status start_log(struct wal *w, struct cor_error *err)
-{
     w->batch_seq = 1;
     w->next_index = 1;
     w->prev_next_index = 1;
+    reserve_encode(&(struct reserve){.version = 0}, &identity, bytes);
     (void)w->fs->ops->remove(w->fs, WAL_TEMP_NAME, NULL);
-    enum cor_status st = publish_reserve(w, &(struct reserve){.version = 0}, err);
+    enum cor_status st =
+        io_publish(w->fs, WAL_RESERVE_NAME, (struct cor_bytes){bytes, sizeof bytes}, err);
     if (st == COR_OK) {
         st = wal_prepare_now(w, err);
     }
@@ -353,14 +348,20 @@ static enum cor_status settle_reserve(struct wal *w, const struct reserve *r, bo
     if (hard_state_is_later(&r->hard_state, &w->hard_state)) {
         w->hard_state = r->hard_state;
     }
-    if (r->version > 0 || !whole) {
-        enum cor_status st = publish_reserve(w, r, err);
-        if (st != COR_OK) {
-            return st;
-        }
+    enum cor_status st = w->fs->ops->open(
+        w->fs, WAL_RESERVE_NAME, w->options.no_direct ? 0 : IO_DIRECT, &w->reserve_file, err);
+    if (st != COR_OK || (r->version == 0 && whole)) {
+        return st;
     }
-    return w->fs->ops->open(w->fs, WAL_RESERVE_NAME, w->options.no_direct ? 0 : IO_DIRECT,
-                            &w->reserve_file, err);
+    const struct wal_identity identity = wal_identity_of(w);
+    unsigned char *pages = aligned_alloc(WAL_PAGE, RESERVE_SIZE);
+    if (pages == NULL) {
+        return error_set(err, COR_ENOMEM, "out of memory");
+    }
+    reserve_encode(r, &identity, pages);
+    st = reserve_write(w->fs, w->reserve_file, pages, err);
+    free(pages);
+    return st;
 }
 
 enum cor_status wal_recover(struct wal *w, struct wal_recovered *recovered,

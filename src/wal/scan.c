@@ -209,6 +209,9 @@ static const char *check_header(const struct scan *s, const struct batch_header 
         h->prev_page != s->prev_page) {
         return "the header does not agree with the batch before it";
     }
+    if (h->hard_state.term < s->hard_state.term) {
+        return "the term goes back";
+    }
     return NULL;
 }
 
@@ -270,6 +273,7 @@ static void step_over(struct scan *s)
     s->prev_next_index = h->next_index;
     s->next_index = h->last_index + 1;
     s->prev_table_sum = h->table_sum;
+    s->hard_state = h->hard_state;
     s->last_segment = s->last_segment > h->last_segment ? s->last_segment : h->last_segment;
     s->any_chain = false;
 }

@@ -40,7 +40,8 @@ struct scan {
     uint64_t page, seq; /* of the batch that is expected next */
     uint64_t chain, prev_page, next_index, prev_next_index;
     uint64_t prev_table_sum;
-    uint64_t last_segment; /* the highest that any batch names */
+    struct cor_raft_hard_state hard_state; /* of the batch before */
+    uint64_t last_segment;                 /* the highest that any batch names */
     struct batch_header header;
     unsigned char *content; /* of the batch, without stamps */
     size_t content_size;

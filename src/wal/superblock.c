@@ -1,8 +1,9 @@
 /*
  * superblock.c - the state file: who this directory is, and whom it knows.
  *
- * Both copies are replaced, one after the other, each as a whole: a crash leaves at least one, and
- * once a write has returned, either copy alone tells the whole of it.
+ * Both copies are written, the second when the first is durable: a crash leaves one of them, and once
+ * a write has returned, either copy alone tells the whole of it. They are written where they are,
+ * because that needs no space: a node must start on a full disk, too.
  */
 #include "wal/wal.h"
 
@@ -190,6 +191,29 @@ enum cor_status superblock_read(struct io_fs *fs, struct superblock *out, struct
     return COR_OK;
 }
 
+/* The first time as a whole or not at all: half a file and no second one would look like rot. */
+static enum cor_status write_copy(struct io_fs *fs, const char *name, struct cor_bytes data,
+                                  struct cor_error *err)
+{
+    struct io_file *file;
+    enum cor_status st = fs->ops->open(fs, name, 0, &file, err);
+    if (st == COR_ENOTFOUND) {
+        return io_publish(fs, name, data, err);
+    }
+    if (st != COR_OK) {
+        return st;
+    }
+    st = fs->ops->write(file, 0, data, err);
+    if (st == COR_OK) {
+        st = fs->ops->truncate(file, data.len, err);
+    }
+    if (st == COR_OK) {
+        st = fs->ops->sync(file, err);
+    }
+    fs->ops->close(file);
+    return st;
+}
+
 enum cor_status superblock_write(struct io_fs *fs, struct superblock *sb, struct cor_error *err)
 {
     unsigned char bytes[SUPERBLOCK_SIZE_MAX];
@@ -197,7 +221,7 @@ enum cor_status superblock_write(struct io_fs *fs, struct superblock *sb, struct
     next.version++;
     struct cor_bytes data = {bytes, superblock_encode(&next, bytes)};
     for (int i = 0; i < 2; i++) {
-        enum cor_status st = io_publish(fs, names[i], data, err);
+        enum cor_status st = write_copy(fs, names[i], data, err);
         if (st != COR_OK) {
             return st;
         }

@@ -192,6 +192,7 @@ enum cor_status wal_write(struct wal *w, const struct wal_unit *u)
     COR_ASSERT(u->seq > 0);
     COR_ASSERT(w->unit_seq == 0 || u->seq == w->unit_seq + 1);
     COR_ASSERT(u->truncate_from <= w->next_index);
+    COR_ASSERT_IMPLIES(u->hard_state_changed, u->hard_state.term >= w->hard_state.term);
     if (w->failed) {
         return COR_EIO;
     }

@@ -210,6 +210,20 @@ static void a_missing_or_shortened_file_is_found(void)
     }
 }
 
+/* It may have held acknowledged entries: that it was empty, nobody can know. */
+static void a_missing_segment_behind_the_last_entry_is_found(void)
+{
+    struct world w;
+    world_init(&w, 7);
+    CHECK_EQ(world_open(&w), COR_OK);
+    world_write_durable(&w, 1, 100);
+    world_write_durable(&w, 1, 100);
+    world_close(&w);
+    sim_disk_drop(w.disk, "0000000002.wal");
+    judge_file(&w, "0000000002.wal");
+    world_free(&w);
+}
+
 static void swapped_segments_are_found(void)
 {
     struct world w;
@@ -317,7 +331,8 @@ TEST_MAIN(TEST(every_flipped_bit_in_what_was_synced_is_found),
           TEST(every_lost_sector_in_what_was_synced_is_found),
           TEST(a_flipped_bit_in_the_last_batch_is_not_taken_for_a_torn_write),
           TEST(one_of_two_copies_of_a_segment_header_is_enough),
-          TEST(a_missing_or_shortened_file_is_found), TEST(swapped_segments_are_found),
-          TEST(a_misdirected_write_is_found),
+          TEST(a_missing_or_shortened_file_is_found),
+          TEST(a_missing_segment_behind_the_last_entry_is_found),
+          TEST(swapped_segments_are_found), TEST(a_misdirected_write_is_found),
           TEST(the_walk_names_the_lost_entry_and_tells_of_all_others),
           TEST(a_lost_batch_is_named_by_the_one_after_it), TEST(the_walk_tells_of_a_torn_tail))
