@@ -87,12 +87,16 @@ static void answers_keep_the_order_of_requests(void)
 
 static void a_full_pipeline_is_not_read(void)
 {
+    static char text[8192 + 100];
     site_open(&site, (struct api_options){.pipeline_max = 8});
     client_open(&client, &site);
     site.node.write_delay = 10 * SIM_MS;
-    for (unsigned i = 0; i < 500; i++) {
-        client_say(&client,
-                   "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+    size_t head =
+        format_to(text, sizeof text,
+                  "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8192\r\n\r\n");
+    memset(text + head, 'v', 8192);
+    for (unsigned i = 0; i < 500; i++) { /* 4 MiB: more than would be kept */
+        client_send(&client, text, head + 8192);
     }
     for (unsigned i = 0; i < 200; i++) {
         site_run(&site, SIM_MS);
@@ -161,15 +165,19 @@ static void slow_heads_and_bodies_have_their_time(void)
 {
     static const struct {
         const char *name, *begin, *drip;
-        unsigned drips; /* one every 4 s */
-        bool cut;
+        unsigned drips;  /* one every 4 s */
+        bool cut, early; /* cut while it drips */
     } rows[] = {
-        {"a head that drips", "GET /db/a HTTP/1.1\r\nHost: localhost\r\nX-A: ", "a", 3, true},
-        {"a head in time", "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: ", "\r\n", 2, false},
+        {"a head that drips", "GET /db/a HTTP/1.1\r\nHost: localhost\r\nX-A: ", "a", 5, true,
+         true},
+        {"a head in time", "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: ", "\r\n", 2, false,
+         false},
         {"a body that drips",
-         "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n", "b", 12, false},
+         "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n", "b", 12, false,
+         false},
         {"a body that stops",
-         "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n", "b", 2, true},
+         "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n", "b", 2, true,
+         false},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ROW("%s", rows[i].name);
@@ -180,6 +188,7 @@ static void slow_heads_and_bodies_have_their_time(void)
             site_run(&site, 4 * SIM_S);
             client_say(&client, rows[i].drip);
         }
+        CHECK_EQ(client.n, rows[i].early ? 1u : 0u);
         site_run(&site, 31 * SIM_S);
         CHECK_EQ(client.n, 1u);
         CHECK_EQ(client.replies[0].status, rows[i].cut ? 408u : 200u);
@@ -208,6 +217,10 @@ static void idle_connections_are_cheap_and_end(void)
     CHECK_EQ(site_stats(&site).connections, 0u);
     CHECK(client.ended);
     client_close(&client);
+    client_open(&client, &site);
+    client_ask(&client, GET("/livez"));
+    client_close(&client);
+    site_run(&site, SIM_S);
     turns = site.w.n_turns;
     site_run(&site, 3600 * SIM_S); /* nobody there, nothing to wake up for */
     CHECK_EQ(site.w.n_turns, turns);
@@ -351,6 +364,7 @@ static void a_refused_client_can_read_why(void)
     site_run(&site, 100 * SIM_MS);
     CHECK_EQ(client.n, 1u);
     CHECK_EQ(client.replies[0].status, 413u);
+    CHECK_EQ(site_stats(&site).connections, 1u); /* a reset would overtake the answer */
     site_run(&site, 3 * SIM_S);
     CHECK_EQ(site_stats(&site).connections, 0u);
     client_close(&client);

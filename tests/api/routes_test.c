@@ -161,6 +161,7 @@ static void what_is_wrong_is_refused_and_named(void)
         {"GET /db/a?index=1&wait=10m1s", NULL, 400, "at most 600s"},
         {"GET /db/a?index=1&wait=99999999999999999h", NULL, 400, "parameter wait"},
         {"GET /db/a?index=1&wait=18446744073709551616ms", NULL, 400, "parameter wait"},
+        {"GET /db/a?index=1&wait=18446744073710ms", NULL, 400, "parameter wait"},
         {"GET /db/a?wait=1s", NULL, 400, "wait needs an index"},
         {"GET /db/a?index=1&revision=2", NULL, 400, "exclude each other"},
         {"GET /db/a?timeout=61s", NULL, 400, "at most 60s"},
