@@ -172,10 +172,20 @@ static void lose_power(struct faults *f, const struct fault *fault)
     cluster_power_off(f->cluster, fault->a, fates[fault->number % ARRAY_LEN(fates)]);
 }
 
+/* Not before all have met: who has not waits for all. */
+static bool all_have_met(const struct cluster *c)
+{
+    unsigned n = 0;
+    for (unsigned i = 1; i <= c->n; i++) {
+        n += c->nodes[i].formed;
+    }
+    return n == c->n;
+}
+
 static void wipe(struct faults *f, unsigned node)
 {
     struct cluster *c = f->cluster;
-    if (!c->formed || f->n_wiped + 1 > (c->n - 1) / 2 || c->nodes[node].wiped) {
+    if (!all_have_met(c) || f->n_wiped + 1 > (c->n - 1) / 2 || c->nodes[node].wiped) {
         return;
     }
     f->n_wiped++;
