@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACTIVE_MAX 16u
-#define SLOW_HOST  50u /* times */
+#define ACTIVE_MAX   16u
+#define ELECTION_MIN (250 * SIM_MS) /* a node's default */
+#define SLOW_HOST    50u            /* times */
 
 struct active {
     struct faults *all;
@@ -361,9 +362,14 @@ static unsigned draw_victim(struct faults *f)
     return 1 + (unsigned)below(f, f->cluster->n);
 }
 
-/* Short ones are as likely as long ones. */
+/* Short ones are as likely as long ones; some are about as long as an election, when the most can go wrong. */
 static uint64_t draw_duration(struct faults *f)
 {
+    uint64_t election = f->cluster->options.node.election_min;
+    election = election == 0 ? ELECTION_MIN : election;
+    if (below(f, 4) == 0) {
+        return election + below(f, 2 * election);
+    }
     uint64_t max = f->options.duration_max >> below(f, 8);
     return 1 + below(f, max + 1);
 }
