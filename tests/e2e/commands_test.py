@@ -88,7 +88,7 @@ def a_watch_goes_on_when_its_node_dies():
             wait_until(f"all events {watch.lines()}", 15,
                        lambda: all(any(f"w/{i}" in line for line in watch.lines()) for i in range(20)))
             for i in range(20):
-                check_eq(f"events of w/{i}", sum(f"w/{i} " in line + " " for line in watch.lines()), 1)
+                check_eq(f"events of w/{i}", sum(f"w/{i}" in line.split() for line in watch.lines()), 1)
 
 
 def offline_commands_read_a_directory():

@@ -4,7 +4,7 @@ import time
 from cluster import Cluster, wait_until
 from runner import check, check_eq, run
 
-LIMIT = 2.0  # seconds a request may take by its own ?timeout
+LIMIT = 2  # seconds a request may take by its own ?timeout
 
 
 def survives_a_minority_and_refuses_without_a_majority(size):

@@ -19,7 +19,7 @@ def a_paused_leader_answers_nothing_stale():
             others = [node for node in c.nodes if node is not old]
             check_eq("the first value", others[0].put("paused", "1").status, 200)
             stopped = time.monotonic()
-            old.signal(signal.SIGSTOP)
+            old.send(signal.SIGSTOP)
             load.wait_for_write(stopped + 0.001, 10)
             wait_until("a write through the others", 10,
                        lambda: others[0].put("paused", "2").status == 200)
@@ -37,7 +37,7 @@ def a_paused_leader_answers_nothing_stale():
                 thread.start()
             time.sleep(max(0.0, stopped + PAUSE - time.monotonic()))
             check_eq("nobody answered from the pause", answers, [])
-            old.signal(signal.SIGCONT)
+            old.send(signal.SIGCONT)
             for thread in asking:
                 thread.join(20)
             for mode, reply in answers:
