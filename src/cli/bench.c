@@ -96,10 +96,23 @@ static enum cor_status make_options(const struct invocation *i, struct bench_opt
     return COR_OK;
 }
 
+static enum cor_status measure(const struct bench_options *o, struct bench_result *r,
+                               struct bench_floors *f, struct cor_error *err)
+{
+    struct bench_watchers *watchers = NULL;
+    enum cor_status st =
+        o->kind == BENCH_WATCH ? bench_watchers_start(o, err, &watchers) : COR_OK;
+    st = st == COR_OK ? bench_load(o, r, err) : st;
+    if (watchers != NULL) {
+        bench_watchers_stop(watchers, r);
+    }
+    return st == COR_OK && o->floor_dir != NULL ? bench_floors(o->floor_dir, f, err) : st;
+}
+
 static enum exit_code run(const struct invocation *i)
 {
     struct bench_options o = {0};
-    struct cor_error err;
+    struct cor_error err = {0};
     if (make_options(i, &o, &err) != COR_OK) {
         return command_fail(i, EXIT_USAGE, "%s", err.text);
     }
@@ -108,8 +121,7 @@ static enum exit_code run(const struct invocation *i)
     enum exit_code code = EXIT_OK;
     if (r == NULL || f == NULL) {
         code = command_fail(i, EXIT_FAILED, "out of memory");
-    } else if (bench_load(&o, r, &err) != COR_OK ||
-               (o.floor_dir != NULL && bench_floors(o.floor_dir, f, &err) != COR_OK)) {
+    } else if (measure(&o, r, f, &err) != COR_OK) {
         code = command_fail(i, EXIT_FAILED, "%s", err.text);
     } else {
         bench_print(&o, r, o.floor_dir != NULL ? f : NULL);

@@ -2,7 +2,7 @@
  * bench.h - what `coracle bench` is made of: a load generator, the floors under it, and a report.
  *
  * Place in the system: bench.c reads the options and prints; bench_load.c speaks HTTP/1.1 to a cluster from
- * one thread; bench_floor.c measures what the machine could do at best, in the same run, so that every
+ * one thread, bench_watch.c listens from another; bench_floor.c measures what the machine could do at best, in the same run, so that every
  * figure stands beside its floor.
  */
 #ifndef CLI_BENCH_H
@@ -78,6 +78,13 @@ struct bench_floors {
 /* COR_OK; COR_EIO and others with @err: nothing could be reached, or resolved. */
 MUST_USE enum cor_status bench_load(const struct bench_options *o, struct bench_result *r,
                                     struct cor_error *err);
+/* Streams that hear what bench_load() writes: start before, stop after. Stopping waits for the last events and adds
+ * what was heard to @r. */
+struct bench_watchers;
+MUST_USE enum cor_status bench_watchers_start(const struct bench_options *o,
+                                              struct cor_error *err,
+                                              struct bench_watchers **out);
+void bench_watchers_stop(struct bench_watchers *w, struct bench_result *r);
 MUST_USE enum cor_status bench_floors(const char *dir, struct bench_floors *f,
                                       struct cor_error *err);
 

@@ -366,8 +366,8 @@ static void flush_done(struct io_work *work)
     if (w->first != NULL) {
         io_defer(w->io, &w->flush_task);
     }
-    if (seq != 0 && !w->failed) {
-        w->options.on_durable(w->options.arg, seq);
+    if ((seq != 0 || was_idle_mark) && !w->failed) {
+        w->options.on_durable(w->options.arg, w->durable_seq);
     }
 }
 

@@ -45,7 +45,8 @@ struct wal_options {
     uint64_t segment_bytes_max; /* 0: 64 MiB. Multiples of 4096; at least 64 KiB */
     bool no_direct;             /* never ask for IO_DIRECT */
     void *arg;
-    /* Every unit up to @seq is durable. On the loop, never from inside wal_*(). */
+    /* Every unit up to @seq is durable; also when only an idle mark was written, for those who wait for
+     * it. On the loop, never from inside wal_*(). */
     void (*on_durable)(void *arg, uint64_t seq);
     /* A write or sync failed: stop the node. Called once. */
     void (*on_failed)(void *arg, const struct cor_error *err);
@@ -107,7 +108,8 @@ bool wal_is_idle(const struct wal *w);
 uint64_t wal_room(const struct wal *w);
 /* The next segment cannot be prepared for want of space; retried every few seconds. */
 bool wal_is_full(const struct wal *w);
-/* After some idle time: append evidence that everything before is synced. Then wal_is_idle() again. */
+/* After some idle time: append evidence that everything before is synced. on_durable says when; then
+ * wal_is_idle() again. At once if there is nothing to prove. */
 void wal_mark_idle(struct wal *w);
 
 /*
