@@ -145,10 +145,12 @@ static void *grow_block(void *arg, void *old, size_t used, size_t need)
     if (need > p->block_size) {
         /* The owner of the block is p: @old is its block, or NULL at the start of a request. */
         COR_ASSERT(old == NULL || old == p->block);
-        void *grown = realloc(p->block, need);
+        uint64_t held = p->api->held_bytes - p->block_size + need;
+        void *grown = held > p->api->o.memory_max ? NULL : realloc(p->block, need);
         if (grown == NULL) {
             return NULL;
         }
+        p->api->held_bytes = held;
         p->block = grown;
         p->block_size = need;
     }
@@ -168,9 +170,18 @@ struct parser *api_take_parser(struct api *api)
         return NULL;
     }
     const struct http_limits limits = {.body_max = KV_VALUE_MAX};
+    p->api = api;
     p->memory = (struct http_memory){.grow = grow_block, .arg = p};
     p->http = http_parser_init(p + 1, &limits, &p->memory);
     return p;
+}
+
+static void free_block(struct parser *p)
+{
+    p->api->held_bytes -= p->block_size;
+    free(p->block);
+    p->block = NULL;
+    p->block_size = 0;
 }
 
 void api_give_parser(struct api *api, struct parser *p)
@@ -180,9 +191,7 @@ void api_give_parser(struct api *api, struct parser *p)
     p->http =
         http_parser_init(p + 1, &limits, &p->memory); /* an empty line may have been seen */
     if (p->block_size > API_PARSER_KEEP) {
-        free(p->block);
-        p->block = NULL;
-        p->block_size = 0;
+        free_block(p);
     }
     if (api->n_parsers == API_PARSERS_MAX) {
         parser_free(p);
@@ -195,7 +204,7 @@ void api_give_parser(struct api *api, struct parser *p)
 
 void parser_free(struct parser *p)
 {
-    free(p->block);
+    free_block(p);
     free(p);
 }
 
@@ -264,6 +273,7 @@ struct api *api_new(const struct api_options *options)
     set_default(&api->o.body_timeout, 30 * API_S);
     set_default(&api->o.idle_timeout, 300 * API_S);
     set_default(&api->o.write_timeout, 30 * API_S);
+    set_default(&api->o.memory_max, UINT64_C(256) << 20);
     api->io = options->io;
     api->node = options->node;
     for (unsigned list = 0; list < CONN_N_LISTS; list++) {

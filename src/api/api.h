@@ -33,6 +33,8 @@ struct api_options {
     uint64_t idle_timeout;    /* 5 min between requests */
     uint64_t write_timeout;   /* 30 s without progress of a reader */
     uint32_t pipeline_max; /* 128 requests of one connection in progress; then it is not read */
+    uint64_t memory_max;   /* 256 MiB for requests on their way in and answers that slow readers
+                            leave waiting, all together; past it those are refused, these cut off */
     const char *version;   /* for /status, /metrics */
     const char *const
         *host_names; /* allowed in Host besides loopback names and addresses, against DNS

@@ -35,6 +35,21 @@ void conn_send(struct conn *c, struct cor_bytes b)
     c->sent += b.len;
     c->api->stats.bytes_out += b.len;
     c->broken = io_stream_send(c->stream, b) != COR_OK;
+    if (io_stream_queued(c->stream) > API_SLOW) {
+        conn_run_again(c); /* and see whether it left with this turn */
+    }
+}
+
+/* Count what waits for the reader. False: it is more than all readers together may leave waiting. */
+static bool weigh(struct conn *c)
+{
+    struct api *api = c->api;
+    size_t queued = c->closed ? 0 : io_stream_queued(c->stream);
+    queued = queued > API_SLOW ? queued : 0;
+    api->held_bytes += queued;
+    api->held_bytes -= c->waiting;
+    c->waiting = queued;
+    return queued == 0 || api->held_bytes <= api->o.memory_max;
 }
 
 void conn_run_later(struct conn *c)
@@ -134,6 +149,7 @@ void conn_close(struct conn *c, bool flush)
         return;
     }
     c->closed = true;
+    (void)weigh(c);
     conn_deafen(c);
     drop_exchanges(c);
     drop_parser(c);
@@ -145,6 +161,8 @@ void conn_close(struct conn *c, bool flush)
 
 void conn_free(struct conn *c)
 {
+    c->closed = true;
+    (void)weigh(c);
     io_cancel(c->api->io, &c->task);
     io_timer_clear(c->api->io, &c->again);
     drop_exchanges(c);
@@ -212,8 +230,11 @@ static void take_request(struct conn *c, const struct http_request *r)
 
 static bool has_room(const struct conn *c)
 {
-    return !c->deaf && !c->closed && !c->want_continue &&
-           c->n_exchanges < c->api->o.pipeline_max && c->list != CONN_STALLED;
+    if (c->deaf || c->closed || c->want_continue || c->list == CONN_STALLED) {
+        return false;
+    }
+    return c->n_exchanges == 0 ||
+           (c->n_exchanges < c->api->o.pipeline_max && c->api->n_exchanges < API_EXCHANGES_MAX);
 }
 
 static void send_continue(struct conn *c)
@@ -387,7 +408,10 @@ static void on_task(struct io_task *task)
 static void on_again(struct io_timer *timer)
 {
     struct conn *c = CONTAINER_OF(timer, struct conn, again);
-    if (conn_is_full(c)) {
+    if (!weigh(c)) {
+        c->api->stats.refused++;
+        conn_close(c, false);
+    } else if (conn_is_full(c)) {
         settle(c, false);
     } else {
         run(c);
@@ -446,6 +470,7 @@ static void on_drain(void *arg, struct io_stream *s)
     struct conn *c = arg;
     (void)s;
     if (!c->closed) {
+        (void)weigh(c); /* nothing */
         run(c);
     }
 }

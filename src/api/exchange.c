@@ -43,6 +43,7 @@ struct exchange *exchange_new(struct api *api, size_t need)
     uint32_t size = x->block_size;
     *x = (struct exchange){.api = api, .block_size = size};
     arena_init(&x->arena, x + 1, size - sizeof *x);
+    api->n_exchanges++;
     return x;
 }
 
@@ -51,6 +52,7 @@ void exchange_free(struct exchange *x)
     struct api *api = x->api;
     COR_ASSERT(!x->owed && x->link == NULL);
     arena_reset(&x->arena);
+    api->n_exchanges--;
     if (x->block_size == API_BLOCK_SIZE && api->n_blocks < API_BLOCKS_MAX) {
         x->next = api->blocks;
         api->blocks = x;

@@ -34,15 +34,17 @@
 #define API_MS UINT64_C(1000000)
 #define API_S  UINT64_C(1000000000)
 
-#define API_STAGE_SIZE      65536u /* answers gathered before a send */
-#define API_BLOCK_SIZE      1536u  /* of a pooled exchange, arena included */
-#define API_BLOCKS_MAX      1024u  /* exchanges kept for later */
-#define API_PARSERS_MAX     64u    /* parsers kept for later */
-#define API_PARSER_KEEP     65536u /* bytes of a request buffer that a kept parser may hold */
+#define API_STAGE_SIZE      65536u  /* answers gathered before a send */
+#define API_BLOCK_SIZE      1536u   /* of a pooled exchange, arena included */
+#define API_EXCHANGES_MAX   100000u /* of all connections, besides one for each */
+#define API_BLOCKS_MAX      1024u   /* exchanges kept for later */
+#define API_PARSERS_MAX     64u     /* parsers kept for later */
+#define API_PARSER_KEEP     65536u  /* bytes of a request buffer that a kept parser may hold */
 #define API_QUEUED_MAX      (1u << 20) /* unsent bytes of a connection; then its answers wait */
-#define API_HEAD_ROOM       1536u      /* bytes of an answer's head */
-#define API_EXTRA_ROOM      768u       /* of them, header lines of our own */
-#define API_ERROR_ROOM      4096u      /* bytes of an error body */
+#define API_SLOW            65536u /* ... that make a reader slow, if it is so in the next turn */
+#define API_HEAD_ROOM       1536u        /* bytes of an answer's head */
+#define API_EXTRA_ROOM      768u         /* of them, header lines of our own */
+#define API_ERROR_ROOM      4096u        /* bytes of an error body */
 #define API_LINGER          (2 * API_S)  /* to let a refused client read why */
 #define API_QUIET           (15 * API_S) /* a watch without events writes an empty line */
 #define API_TIMEOUT_MAX     (60 * API_S)
@@ -184,6 +186,7 @@ enum conn_list {
 
 struct parser {
     struct parser *next; /* in the pool */
+    struct api *api;
     struct http_parser *http;
     struct http_memory memory;
     void *block; /* where a request is collected */
@@ -204,6 +207,7 @@ struct conn {
         sent_at_stamp;   /* bytes handed to the stream; of them out of its queue, then */
     unsigned char *rest; /* input from rest_at on waits for room among the exchanges */
     size_t rest_at, rest_len;
+    size_t waiting; /* unsent bytes, as counted in api->held_bytes */
     uint32_t n_exchanges;
     uint8_t list; /* enum conn_list */
     bool deaf;    /* discards what arrives */
@@ -249,6 +253,8 @@ struct api {
     void (*done)(void *arg);
     void *done_arg;
     struct api_stats stats;
+    uint64_t held_bytes;     /* of requests on their way in, and waiting for slow readers */
+    uint64_t n_exchanges;    /* orphans included */
     struct exchange *blocks; /* the pool */
     uint32_t n_blocks;
     struct parser *parsers;

@@ -161,6 +161,50 @@ static void who_stops_reading_is_cut_off(void)
     site_close(&site);
 }
 
+static void slow_clients_share_a_limit(void)
+{
+    static struct client many[12];
+    static char body[1 << 20];
+    memset(body, 'x', sizeof body);
+    site_open(&site, (struct api_options){.memory_max = 8 << 20});
+    put("big", 1 << 20);
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 12; i++) {
+        client_open(&many[i], &site);
+        client_say(&many[i],
+                   "PUT /db/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n");
+        client_send(&many[i], body, sizeof body - 1);
+        site_run(&site, 10 * SIM_MS);
+        refused += many[i].n == 1 && many[i].replies[0].status == 503;
+        CHECK(site.api->held_bytes <= 8u << 20);
+    }
+    CHECK(refused >= 4 && refused <= 6);
+    for (unsigned i = 0; i < 12; i++) {
+        client_close(&many[i]);
+    }
+    CHECK(site.api->held_bytes <= API_PARSERS_MAX * API_PARSER_KEEP);
+    for (unsigned i = 0; i < 12; i++) {
+        client_open(&many[i], &site);
+        io_stream_pause(many[i].s, true);
+        client_say(&many[i], GET("/db/big?stale") GET("/db/big?stale") GET("/db/big?stale"));
+        site_run(&site, 10 * SIM_MS);
+    }
+    CHECK(site_stats(&site).connections >= 3);
+    CHECK(site_stats(&site).connections <= 8);
+    CHECK(site_stats(&site).refused >= 4);
+    client_open(&client, &site); /* who reads is served */
+    CHECK_EQ(client_ask(&client, GET("/db/big?stale"))->status, 200u);
+    CHECK_EQ(client.replies[0].len, 1u << 20);
+    client_close(&client);
+    for (unsigned i = 0; i < 12; i++) {
+        client_close(&many[i]);
+    }
+    site_run(&site, 70 * SIM_S);
+    CHECK_EQ(site_stats(&site).connections, 0u);
+    CHECK(site.api->held_bytes <= API_PARSERS_MAX * API_PARSER_KEEP);
+    site_close(&site);
+}
+
 static void slow_heads_and_bodies_have_their_time(void)
 {
     static const struct {
@@ -455,9 +499,9 @@ static void a_stop_of_nothing_is_done_at_once(void)
 TEST_MAIN(TEST(a_request_may_be_cut_anywhere), TEST(answers_keep_the_order_of_requests),
           TEST(a_full_pipeline_is_not_read), TEST(answers_of_a_turn_leave_together),
           TEST(who_does_not_read_is_not_answered_without_end),
-          TEST(who_stops_reading_is_cut_off), TEST(slow_heads_and_bodies_have_their_time),
-          TEST(idle_connections_are_cheap_and_end), TEST(connections_have_a_limit),
-          TEST(a_client_may_ask_before_it_sends_a_body),
+          TEST(who_stops_reading_is_cut_off), TEST(slow_clients_share_a_limit),
+          TEST(slow_heads_and_bodies_have_their_time), TEST(idle_connections_are_cheap_and_end),
+          TEST(connections_have_a_limit), TEST(a_client_may_ask_before_it_sends_a_body),
           TEST(who_says_no_more_is_still_answered),
           TEST(a_client_that_left_is_forgotten_when_the_node_answers),
           TEST(nothing_waits_for_a_client_that_said_its_last),
