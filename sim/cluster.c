@@ -38,7 +38,6 @@ static void show_new_leader(struct cluster_node *n, const struct cor_raft *raft,
     struct judge *j = &n->cluster->judge;
     uint64_t index = judge_committed_before(j, info->term);
     uint64_t term = 0;
-    n->cluster->formed = true;
     if (index == 0) {
         return;
     }
@@ -310,7 +309,7 @@ void cluster_wipe(struct cluster *c, unsigned node)
     sim_disk_free(n->disk);
     n->disk = new_disk(c);
     n->host.io.fs = &n->disk->fs;
-    n->wiped = n->wiped || c->formed;
+    n->wiped = n->wiped || n->formed;
 }
 
 /* ---- the beginning ------------------------------------------------------------------------------- */

@@ -80,7 +80,6 @@ struct cluster {
     struct cluster_node nodes[CLUSTER_NODES_MAX + 1];
     struct node_member members[CLUSTER_NODES_MAX];
     struct sim_event check;
-    bool formed; /* somebody has had a leader */
     uint64_t n_starts, n_crashes, n_disk_checks;
     struct cluster_listener listeners[CLUSTER_LISTENERS_MAX];
     unsigned n_listeners;

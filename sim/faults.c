@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACTIVE_MAX 16u
-#define SLOW_HOST  50u /* times */
+#define ACTIVE_MAX   16u
+#define ELECTION_MIN (250 * SIM_MS) /* a node's default */
+#define SLOW_HOST    50u            /* times */
 
 struct active {
     struct faults *all;
@@ -172,10 +173,20 @@ static void lose_power(struct faults *f, const struct fault *fault)
     cluster_power_off(f->cluster, fault->a, fates[fault->number % ARRAY_LEN(fates)]);
 }
 
+/* Not before all have met: who has not waits for all. */
+static bool all_have_met(const struct cluster *c)
+{
+    unsigned n = 0;
+    for (unsigned i = 1; i <= c->n; i++) {
+        n += c->nodes[i].formed;
+    }
+    return n == c->n;
+}
+
 static void wipe(struct faults *f, unsigned node)
 {
     struct cluster *c = f->cluster;
-    if (!c->formed || f->n_wiped + 1 > (c->n - 1) / 2 || c->nodes[node].wiped) {
+    if (!all_have_met(c) || f->n_wiped + 1 > (c->n - 1) / 2 || c->nodes[node].wiped) {
         return;
     }
     f->n_wiped++;
@@ -351,9 +362,14 @@ static unsigned draw_victim(struct faults *f)
     return 1 + (unsigned)below(f, f->cluster->n);
 }
 
-/* Short ones are as likely as long ones. */
+/* Short ones are as likely as long ones; some are about as long as an election, when the most can go wrong. */
 static uint64_t draw_duration(struct faults *f)
 {
+    uint64_t election = f->cluster->options.node.election_min;
+    election = election == 0 ? ELECTION_MIN : election;
+    if (below(f, 4) == 0) {
+        return election + below(f, 2 * election);
+    }
     uint64_t max = f->options.duration_max >> below(f, 8);
     return 1 + below(f, max + 1);
 }

@@ -192,8 +192,6 @@ static void take_write(struct node *n, const struct cor_raft_update *u, uint64_t
 
 static void become_leader(struct node *n, uint64_t now)
 {
-    n->time_base = n->log_time;
-    n->time_base_at = now;
     n->compact_at = now + NODE_COMPACT_INTERVAL;
     for (size_t i = 0; i < n->n_members; i++) {
         n->members[i].traced = 0;

@@ -248,6 +248,7 @@ struct node {
     /* Cluster time: stands at time_base when the clock shows time_base_at, while we lead. */
     uint64_t log_time; /* the newest in our log */
     uint64_t time_base, time_base_at;
+    uint64_t time_term; /* the term in which we began to */
 
     /* turn.c */
     struct io_task turn;

@@ -406,7 +406,6 @@ enum cor_status node_start_core(struct node *n, struct cor_error *err)
     }
     n->recovered_last = found.last;
     n->durable_seen = found.last;
-    n->apply_to = n->sb.commit_hint;
     n->phase = NODE_RUNNING;
     event_emit(n->events, EVENT_INFO, "node", "log_recovered", event_u64("last", found.last),
                event_u64("term", found.hard_state.term),

@@ -205,8 +205,22 @@ static void refuse_waiting(struct node *n, enum cor_status st)
     }
 }
 
+/* Time goes on from the newest in the log, which is in our store if we did not see it enter the log. */
+static void start_clock(struct node *n)
+{
+    if (n->time_term == n->info.term) {
+        return;
+    }
+    struct kv_info kv;
+    kv_get_info(n->kv, &kv);
+    n->time_term = n->info.term;
+    n->time_base = kv.cluster_time > n->log_time ? kv.cluster_time : n->log_time;
+    n->time_base_at = n->now;
+}
+
 static void propose(struct node *n)
 {
+    start_clock(n);
     while (node_leads(n) && n->waiting_writes.first != NULL) {
         uint32_t count = gather(n);
         uint32_t fits = fit_log(n, count);

@@ -94,7 +94,7 @@ class Node:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
-    def signal(self, number):
+    def send(self, number):
         if self.alive():
             self.process.send_signal(number)
 
@@ -106,7 +106,7 @@ class Node:
         """End the process; its exit status, or None when there was none."""
         if self.process is None:
             return None
-        self.signal(number)
+        self.send(number)
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -164,7 +164,7 @@ class Cluster:
             for node in self.nodes:
                 print(f"--- {node.name} ({node.client}) said last:\n{node.tail()}")
         for node in self.nodes:
-            node.signal(signal.SIGCONT)
+            node.send(signal.SIGCONT)
             node.kill()
         if self.own_directory:
             shutil.rmtree(self.directory, ignore_errors=True)

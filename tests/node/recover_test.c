@@ -264,15 +264,23 @@ static void a_failed_sync_stops_the_node_and_answers_everybody(void)
 
 static void a_leaders_slow_disk_does_not_hold_up_the_others(void)
 {
-    struct cluster *c = cluster_formed(3, 1);
+    struct cluster *c = cluster_new(3, 1);
+    c->options.cache_bytes_max =
+        4096; /* what is not durable yet stays in memory all the same */
+    cluster_start_all(c);
+    CHECK(cluster_until(c, cluster_all_ready));
     unsigned leader = cluster_leader(c);
     c->nodes[leader].host.disk_stall_until = c->world.now + 2 * SIM_S;
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         uint64_t began = c->world.now;
-        CHECK_EQ(cluster_put(c, leader, "a", "1"), COR_OK);
+        CHECK_EQ(cluster_put(c, leader, "a", value_of(i)), COR_OK);
         CHECK(c->world.now - began < 50 * SIM_MS);
     }
     CHECK_EQ(cluster_leader(c), leader);
+    cluster_run(c, 3 * SIM_S);
+    struct node_stats s;
+    node_get_stats(c->nodes[leader].node, &s);
+    CHECK(s.cache_bytes <= 8192);
     cluster_free(c);
 }
 
@@ -374,6 +382,44 @@ static void a_stopped_leader_is_followed_at_once(void)
     CHECK(sum / 20 < 350 * SIM_MS);
 }
 
+/* ---- time ---------------------------------------------------------------------------------------------- */
+
+static uint64_t cluster_time_after_a_write(struct cluster *c, unsigned node)
+{
+    CHECK_EQ(cluster_put(c, node, "t", "1"), COR_OK);
+    return cluster_status(c, cluster_leader(c))->kv.cluster_time;
+}
+
+/* D4: monotone across leaders, stands still while there is none. */
+static void cluster_time_goes_on_under_the_next_leader(void)
+{
+    struct cluster *c = cluster_formed(3, 1);
+    cluster_run(c, 100 * SIM_S);
+    uint64_t first = cluster_time_after_a_write(c, 1);
+    CHECK(first > 99 * SIM_S && first < 102 * SIM_S);
+    unsigned old = cluster_leader(c);
+    cluster_kill(c, old);
+    cluster_run(c, SIM_S);
+    uint64_t second = cluster_time_after_a_write(c, old % 3 + 1);
+    CHECK(second >= first && second < first + 3 * SIM_S);
+    cluster_run(c, 10 * SIM_S);
+    uint64_t third = cluster_time_after_a_write(c, old % 3 + 1);
+    CHECK(third >= second + 9 * SIM_S && third < second + 11 * SIM_S);
+    cluster_start(c, old);
+    cluster_run(c, SIM_S);
+    for (unsigned i = 1; i <= 3; i++) {
+        cluster_power_off(c, i, SIM_FATE_LOST);
+    }
+    cluster_run(c, 10000 * SIM_S);
+    cluster_start_all(c);
+    CHECK(cluster_until(c, cluster_all_ready));
+    uint64_t last = cluster_time_after_a_write(c, 1);
+    CHECK(last >= third && last < third + 5 * SIM_S);
+    cluster_run(c, 10 * SIM_S);
+    CHECK(cluster_time_after_a_write(c, 1) >= last + 9 * SIM_S);
+    cluster_free(c);
+}
+
 /* ---- history --------------------------------------------------------------------------------------------------- */
 
 static void the_leader_compacts_history_by_itself(void)
@@ -408,4 +454,5 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(a_rotten_entry_is_never_cut_off), TEST(a_stop_in_order_finishes_what_was_asked),
           TEST(a_stop_without_grace_says_what_is_unknown), TEST(a_node_stops_in_every_state),
           TEST(a_stopped_leader_is_followed_at_once),
+          TEST(cluster_time_goes_on_under_the_next_leader),
           TEST(the_leader_compacts_history_by_itself))

@@ -355,6 +355,30 @@ static void a_full_disk_refuses_entries_and_still_takes_votes(void)
     world_free(&w);
 }
 
+static void a_unit_that_does_not_fit_changes_nothing(void)
+{
+    struct world w;
+    struct cor_raft_run runs[2];
+    world_init(&w, 18);
+    w.disk->capacity = 12 * WORLD_SEGMENT;
+    CHECK_EQ(world_open(&w), COR_OK);
+    (void)fill(&w, 20000);
+    (void)fill(&w, 100);
+    CHECK_EQ(world_write(&w, true, 0, 0, 0), COR_OK); /* gathered: what follows would join it */
+    uint64_t pages = wal_queued_pages(w.wal);
+    CHECK_EQ(world_write(&w, true, 3, WORLD_UNIT_MAX, 90000), COR_ENOSPACE);
+    CHECK_EQ(wal_queued_pages(w.wal), pages);
+    CHECK_EQ(wal_runs(w.wal, 1, w.next_index - 1, runs, 2), 1);
+    world_flush(&w);
+    world_rest(&w);
+    world_close(&w);
+    CHECK_EQ(world_open(&w), COR_OK);
+    uint64_t last = w.next_index - 1;
+    CHECK(world_check(&w));
+    CHECK_EQ(w.recovered.last, last);
+    world_free(&w);
+}
+
 static void freed_space_is_noticed(void)
 {
     struct world w;
@@ -513,7 +537,8 @@ TEST_MAIN(TEST(a_new_log_is_empty_and_small), TEST(what_was_durable_is_there_aft
           TEST(runs_of_terms_are_told_from_memory),
           TEST(durable_entries_are_read_while_writes_go_on),
           TEST(entries_that_were_cut_off_are_never_read), TEST(a_damaged_entry_is_not_read),
-          TEST(a_full_disk_refuses_entries_and_still_takes_votes), TEST(freed_space_is_noticed),
+          TEST(a_full_disk_refuses_entries_and_still_takes_votes),
+          TEST(a_unit_that_does_not_fit_changes_nothing), TEST(freed_space_is_noticed),
           TEST(a_full_disk_at_the_first_start_is_said),
           TEST(what_fits_into_the_room_is_accepted), TEST(a_failed_sync_is_final),
           TEST(a_failed_write_is_final), TEST(an_open_that_fails_leaves_nothing_open))
