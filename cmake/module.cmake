@@ -63,7 +63,8 @@ function(coracle_sim)
     endif()
 endfunction()
 
-# tests/ROOM/NAME_test.c becomes the test ROOM-NAME, linked against that room and the test kit.
+# tests/ROOM/NAME_test.c becomes the test ROOM-NAME, linked against that room and the test kit; with the
+# allocator wrapped if NAME ends in "starve".
 function(coracle_tests)
     file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
     add_library(testkit STATIC ${support})
@@ -87,6 +88,10 @@ function(coracle_tests)
             target_link_libraries(test-${room}-${name} PRIVATE testkit ${extra_${room}})
             if(TARGET m_${room})
                 target_link_libraries(test-${room}-${name} PRIVATE m_${room})
+            endif()
+            if(name MATCHES "starve$") # the test decides which allocations fail
+                target_link_options(test-${room}-${name} PRIVATE
+                    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc)
             endif()
             if(room MATCHES "^(os|server|cli|embed)$")
                 target_compile_definitions(test-${room}-${name} PRIVATE _GNU_SOURCE)

@@ -24,7 +24,8 @@
 
 static uint64_t mask_of(uint64_t salt, uint64_t number, enum wal_sector kind)
 {
-    struct prng p = {salt + number * 8 + (uint64_t)kind};
+    struct prng of_salt = {salt};
+    struct prng p = {prng_next(&of_salt) + number * 8 + (uint64_t)kind};
     return prng_next(&p);
 }
 

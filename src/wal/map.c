@@ -25,9 +25,15 @@ static bool grow_anchors(struct anchors *a, size_t n)
     return true;
 }
 
+bool anchors_init(struct anchors *a)
+{
+    return grow_anchors(a, 1);
+}
+
 bool anchors_keep(struct anchors *a)
 {
-    if (!grow_anchors(a, a->n + a->n_kept + 1)) {
+    /* One more than is kept: for the first of all, should the log become empty. */
+    if (!grow_anchors(a, a->n + a->n_kept + 2)) {
         return false;
     }
     a->n_kept++;
@@ -43,6 +49,7 @@ void anchors_note(struct anchors *a, uint64_t page, uint64_t index)
         return; /* only truncations since */
     }
     if (!grow_anchors(a, a->n + a->n_kept + 1)) {
+        COR_ASSERT(a->n > 0);
         return; /* readers go a longer way */
     }
     a->v[a->n++] = (struct anchor){page, index};

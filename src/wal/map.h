@@ -26,6 +26,8 @@ struct anchors {
     size_t n_kept; /* free ones that are kept for cuts on their way to disk */
 };
 
+/* The first memory: readers need at least one anchor, so noting the first one must not fail. */
+MUST_USE bool anchors_init(struct anchors *a);
 /* Make sure that one more cut, beyond those kept before, can be noted. */
 MUST_USE bool anchors_keep(struct anchors *a);
 /* The batch at @page, with records, begins at @index, not cutting anything off. */

@@ -303,6 +303,9 @@ static void read_run(struct io_work *work)
     reader_close(&r);
     /* What came before the damage is good. */
     s->st = st == ENOUGH || s->n > 0 ? COR_OK : st;
+    if (s->st == COR_ENOMEM) {
+        (void)error_set(&s->err, COR_ENOMEM, "out of memory");
+    }
     size_t at = 0;
     for (size_t i = 0; i < s->n; i++) {
         s->entries[i].payload.ptr = s->bytes + at;

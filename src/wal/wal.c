@@ -491,7 +491,9 @@ enum cor_status wal_open(const struct wal_options *options, struct wal_recovered
     w->retry.fire = wal_prepare_retry;
     w->flush_task.run = flush_later;
     struct wal_recovered found;
-    enum cor_status st = wal_recover(w, &found, err);
+    enum cor_status st = anchors_init(&w->anchors)
+                             ? wal_recover(w, &found, err)
+                             : error_set(err, COR_ENOMEM, "out of memory");
     if (st != COR_OK) {
         wal_close(w);
         return st;

@@ -317,12 +317,15 @@ static inline void world_payload(uint64_t seed, unsigned char *out, size_t len)
     }
 }
 
+static bool world_is_preparing; /* memory is the test's business and not the log's */
+
 /* Write a unit: hard state when @hard, cutting @cut entries, appending @n of @len bytes. */
 static inline enum cor_status world_write(struct world *w, bool hard, uint64_t cut, size_t n,
                                           size_t len)
 {
     COR_ASSERT(w->n_units < WORLD_UNITS && n <= WORLD_UNIT_MAX && cut < w->next_index);
     struct wal_entry entries[WORLD_UNIT_MAX];
+    world_is_preparing = true;
     unsigned char *bytes = malloc(n * len + 1);
     COR_ASSERT(bytes != NULL);
     struct world_unit *u = &w->units[w->n_units];
@@ -339,6 +342,7 @@ static inline enum cor_status world_write(struct world *w, bool hard, uint64_t c
         u->entries[i] = (struct world_entry){index, term, sum};
     }
     struct wal_unit unit = {u->seq, hard, u->hard_state, u->truncate_from, entries, n};
+    world_is_preparing = false;
     enum cor_status st = wal_write(w->wal, &unit);
     if (st == COR_OK) {
         w->n_units++;
