@@ -40,14 +40,14 @@ struct table {
     size_t n;
 };
 
-static bool has_endpoint(const struct table *t, const char *endpoint)
+static struct row *find_endpoint(struct table *t, const char *endpoint)
 {
     for (size_t i = 0; i < t->n; i++) {
         if (strcmp(t->rows[i].endpoint, endpoint) == 0) {
-            return true;
+            return &t->rows[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 static bool has_name(const struct table *t, const char *name)
@@ -94,7 +94,12 @@ static void add_peers(struct client *c, struct table *t, size_t at, uint64_t tim
         const struct json_value *p = json_at(peers, i);
         const char *name = json_get_text(json_member(p, "name"));
         const char *endpoint = json_get_text(json_member(p, "client_address"));
-        if (has_name(t, name) || (endpoint[0] != '\0' && has_endpoint(t, endpoint))) {
+        struct row *known = endpoint[0] != '\0' ? find_endpoint(t, endpoint) : NULL;
+        if (known != NULL && known->name[0] == '\0') {
+            format_to(known->name, sizeof known->name, "%s",
+                      name); /* it cannot say so itself */
+        }
+        if (known != NULL || has_name(t, name)) {
             continue;
         }
         struct row *r = add_row(t, endpoint, name);
