@@ -47,3 +47,5 @@ add_test(NAME arm64-units COMMAND ${PROJECT_SOURCE_DIR}/tools/arm64 WORKING_DIRE
 set_tests_properties(arm64-units PROPERTIES LABELS cross)
 add_test(NAME lint-tidy COMMAND ${PROJECT_SOURCE_DIR}/tools/check-tidy build/clang WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(lint-tidy PROPERTIES LABELS lint)
+add_test(NAME install COMMAND ${PROJECT_SOURCE_DIR}/tools/check-install build/release WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+set_tests_properties(install PROPERTIES LABELS unit)

@@ -3,6 +3,7 @@
  */
 #include "cli/command.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,25 +60,39 @@ static void print_option(const struct option *o)
     (void)printf("\n");
 }
 
+/* Where else a flag may be set: for `serve` almost all of them, for the others few enough to name. */
+static void print_elsewhere(const struct command *c)
+{
+    if (c == &command_serve) {
+        (void)printf(
+            "\nA flag --some-name that is not given is looked for as CORACLE_SOME_NAME in the\n"
+            "environment, then as some-name = VALUE in the file of --config.\n");
+        return;
+    }
+    const struct option *o;
+    unsigned n = 0;
+    for (size_t i = 0; (o = options_at(&c->options, i)) != NULL; i++) {
+        char variable[64];
+        options_environment_name(o->name, variable, sizeof variable);
+        if (o->configurable) {
+            (void)printf("%s%s", n++ == 0 ? "\nAlso in the environment: " : ", ", variable);
+        }
+    }
+    (void)printf("%s", n > 0 ? ".\n" : "");
+}
+
 void help_command(const struct command *c)
 {
+    bool flags = options_at(&c->options, 0) != NULL;
     (void)printf("coracle %s - %s\n\n", c->name, c->summary);
-    (void)printf("  coracle %s%s%s%s\n\n", c->name, c->options.n_own > 0 ? " [flags]" : "",
+    (void)printf("  coracle %s%s%s%s\n\n", c->name, flags ? " [flags]" : "",
                  c->arguments[0] != '\0' ? " " : "", c->arguments);
     const struct option *o;
-    bool configurable = false;
     for (size_t i = 0; (o = options_at(&c->options, i)) != NULL; i++) {
         print_option(o);
-        configurable = configurable || o->configurable;
     }
-    (void)printf("\n%s", c->details);
-    if (configurable) {
-        (void)printf("\nA flag --some-name not given is looked for as CORACLE_SOME_NAME in the "
-                     "environment%s.\n",
-                     c->options.n_own > 0 && strcmp(c->name, "serve") == 0
-                         ? ",\nthen as some-name = VALUE in the file of --config"
-                         : "");
-    }
+    (void)printf("%s%s", flags ? "\n" : "", c->details);
+    print_elsewhere(c);
 }
 
 /* ---- the manual page ------------------------------------------------------------------------------- */
@@ -120,9 +135,9 @@ static void roff_option(const struct option *o)
     if (o->configurable) {
         char variable[64];
         options_environment_name(o->name, variable, sizeof variable);
-        (void)printf("\nAlso\n.B %s\nin the environment.", variable);
+        (void)printf(".\nAlso\n.B %s\nin the environment", variable);
     }
-    (void)printf("\n");
+    (void)printf(".\n");
 }
 
 static void roff_command(const struct command *c)

@@ -44,9 +44,8 @@ static const struct option own[] = {
     {"listen", "HOST:PORT,...", "127.0.0.1:2379,127.0.0.1:8500",
      "where clients are served, the same on each", OPTION_LIST, true, AT(listen), 0, 0, NULL},
     {"peer-listen", "HOST:PORT", NULL,
-     "where peers are heard, if not at this node's address in "
-     "--cluster",
-     OPTION_TEXT, true, AT(peer_listen), 0, 0, NULL},
+     "where peers are heard, if not at its address in --cluster", OPTION_TEXT, true,
+     AT(peer_listen), 0, 0, NULL},
     {"advertise", "HOST:PORT", NULL,
      "client address told to the other members;\nnone: the first of --listen", OPTION_TEXT,
      true, AT(advertise), 0, 0, NULL},
