@@ -400,7 +400,7 @@ struct clients *clients_new(struct cluster *c, const struct client_options *opti
                    SIM_NOTE_REQUEST, on_act);
         think(client);
     }
-    cluster_listen(c, (struct cluster_listener){on_down, cl});
+    cluster_listen(c, (struct cluster_listener){.on_down = on_down, .arg = cl});
     return cl;
 }
 

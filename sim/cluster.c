@@ -76,6 +76,11 @@ static void look(struct cluster_node *n)
     judge_node(&c->judge, &v);
     if (v.leader && (!was.leader || was.term != v.term || was.life != v.life)) {
         show_new_leader(n, raft, &info);
+        for (unsigned i = 0; i < c->n_listeners; i++) {
+            if (c->listeners[i].on_leader != NULL) {
+                c->listeners[i].on_leader(c->listeners[i].arg, v.node);
+            }
+        }
     }
     if (v.term != was.term || v.commit != was.commit || v.hash != was.hash ||
         v.leader != was.leader) {
@@ -200,7 +205,9 @@ static void bury(struct cluster_node *n, enum host_death death)
     world_note(&c->world, SIM_NOTE_FAULT, n->host.number, death, c->world.now);
     c->n_crashes++;
     for (unsigned i = 0; i < c->n_listeners; i++) {
-        c->listeners[i].on_down(c->listeners[i].arg, n->host.number);
+        if (c->listeners[i].on_down != NULL) {
+            c->listeners[i].on_down(c->listeners[i].arg, n->host.number);
+        }
     }
     host_halt(&n->host, death);
     end_of_life(n);

@@ -28,9 +28,12 @@
 
 struct cluster;
 
-/* Who must know that a node is gone: nothing that was asked of it will be answered. */
+/* Who must know. */
 struct cluster_listener {
+    /* The node is gone: nothing that was asked of it will be answered. May be NULL, as below. */
     void (*on_down)(void *arg, unsigned node);
+    /* It has just become leader; in a turn of its host: nothing may be done to it before that is over. */
+    void (*on_leader)(void *arg, unsigned node);
     void *arg;
 };
 

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACTIVE_MAX   16u
-#define ELECTION_MIN (250 * SIM_MS) /* a node's default */
-#define SLOW_HOST    50u            /* times */
+#define ACTIVE_MAX    16u
+#define STRIKE_WITHIN (10 * SIM_MS)
+#define ELECTION_MIN  (250 * SIM_MS) /* a node's default */
+#define SLOW_HOST     50u            /* times */
 
 struct active {
     struct faults *all;
@@ -27,7 +28,9 @@ struct starter {
 struct faults {
     struct cluster *cluster;
     struct faults_options options;
-    struct sim_event draw;
+    struct sim_event draw, strike;
+    unsigned new_leader; /* whom to strike */
+    bool drawing;
     struct active active[ACTIVE_MAX];
     struct starter starters[CLUSTER_NODES_MAX + 1];
     unsigned n_slow[CLUSTER_NODES_MAX + 1];
@@ -374,11 +377,10 @@ static uint64_t draw_duration(struct faults *f)
     return 1 + below(f, max + 1);
 }
 
-static void on_draw(struct sim_event *e)
+static void draw_fault(struct faults *f, unsigned victim)
 {
-    struct faults *f = CONTAINER_OF(e, struct faults, draw);
     struct cluster *c = f->cluster;
-    struct fault fault = {.kind = draw_kind(f), .a = draw_victim(f)};
+    struct fault fault = {.kind = draw_kind(f), .a = victim};
     fault.number = world_random(&c->world, SIM_RANDOM_FAULT);
     fault.b = 1 + (unsigned)below(f, c->n);
     if (fault.b == fault.a) {
@@ -386,7 +388,30 @@ static void on_draw(struct sim_event *e)
     }
     fault.duration = draw_duration(f);
     faults_do(f, &fault);
-    event_at(&f->draw, c->world.now + below(f, 2 * f->options.every));
+}
+
+static void on_draw(struct sim_event *e)
+{
+    struct faults *f = CONTAINER_OF(e, struct faults, draw);
+    draw_fault(f, draw_victim(f));
+    event_at(&f->draw, f->cluster->world.now + below(f, 2 * f->options.every));
+}
+
+static void on_strike(struct sim_event *e)
+{
+    struct faults *f = CONTAINER_OF(e, struct faults, strike);
+    draw_fault(f, f->new_leader);
+}
+
+/* Who has just become leader is worth a blow: its first entry is on its way. */
+static void on_leader(void *arg, unsigned node)
+{
+    struct faults *f = arg;
+    if (f->drawing && below(f, 1000) < f->options.strike_permille) {
+        f->new_leader = node;
+        event_clear(&f->strike);
+        event_at(&f->strike, f->cluster->world.now + 1 + below(f, STRIKE_WITHIN));
+    }
 }
 
 /* ---- life --------------------------------------------------------------------------------------------- */
@@ -398,6 +423,7 @@ struct faults *faults_new(struct cluster *c, const struct faults_options *option
     f->cluster = c;
     f->options = *options;
     event_init(&f->draw, &c->world, NULL, SIM_NOTE_FAULT, on_draw);
+    event_init(&f->strike, &c->world, NULL, SIM_NOTE_FAULT, on_strike);
     for (unsigned i = 0; i < ACTIVE_MAX; i++) {
         f->active[i].all = f;
         event_init(&f->active[i].end, &c->world, NULL, SIM_NOTE_FAULT, on_end);
@@ -407,13 +433,14 @@ struct faults *faults_new(struct cluster *c, const struct faults_options *option
         event_init(&f->starters[i].start, &c->world, NULL, SIM_NOTE_START, on_start);
         start_in(f, i, below(f, SIM_S));
     }
-    cluster_listen(c, (struct cluster_listener){on_down, f});
+    cluster_listen(c, (struct cluster_listener){on_down, on_leader, f});
     return f;
 }
 
 void faults_begin(struct faults *f)
 {
     if (f->options.every > 0) {
+        f->drawing = true;
         event_at(&f->draw, f->cluster->world.now + below(f, 2 * f->options.every));
     }
 }
@@ -437,6 +464,8 @@ void faults_calm(struct faults *f, unsigned outside)
 {
     struct cluster *c = f->cluster;
     event_clear(&f->draw);
+    event_clear(&f->strike);
+    f->drawing = false;
     net_heal_all(&c->net);
     c->net.stall_permille = c->net.reset_permille = 0;
     for (unsigned i = 0; i < ACTIVE_MAX; i++) {
@@ -468,6 +497,7 @@ const uint64_t *faults_counts(const struct faults *f)
 void faults_free(struct faults *f)
 {
     event_clear(&f->draw);
+    event_clear(&f->strike);
     for (unsigned i = 0; i < ACTIVE_MAX; i++) {
         event_clear(&f->active[i].end);
     }

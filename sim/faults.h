@@ -49,6 +49,7 @@ struct faults_options {
     uint64_t duration_max;
     unsigned weights[N_FAULTS]; /* relative */
     unsigned leader_permille;   /* faults that look for the leader */
+    unsigned strike_permille;   /* of new leaders get one at once */
     int64_t drift_ppm_max;      /* of clocks */
 };
 

@@ -707,7 +707,7 @@ void net_host_changed(struct host *h)
             }
             pipe_schedule(other(e));
         }
-        if (conn_is_over(c)) {
+        if (conn_is_over(c) && !c->ends[0].in_flush && !c->ends[1].in_flush) {
             conn_free(c);
         }
     }

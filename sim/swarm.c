@@ -122,6 +122,7 @@ static void draw_faults(struct prng *p, struct swarm_options *o)
     f->every = draw == 19 ? 0 : PICK(p, 100, 300, 1000, 3000) * SIM_MS;
     f->duration_max = PICK(p, 500, 2000, 5000, 20000) * SIM_MS;
     f->leader_permille = (unsigned)PICK(p, 0, 300, 600);
+    f->strike_permille = (unsigned)PICK(p, 0, 200, 700);
     f->drift_ppm_max = (int64_t)PICK(p, 0, 100, 50000);
 }
 
@@ -176,9 +177,11 @@ void swarm_print(const struct swarm_options *o, FILE *out)
     for (unsigned i = 0; i < N_WISHES; i++) {
         (void)fprintf(out, " %u", k->weights[i]);
     }
-    (void)fprintf(
-        out, "\n  faults: every %" PRIu64 " ms, up to %" PRIu64 " ms, leader %u/1000:",
-        o->faults.every / SIM_MS, o->faults.duration_max / SIM_MS, o->faults.leader_permille);
+    (void)fprintf(out,
+                  "\n  faults: every %" PRIu64 " ms, up to %" PRIu64
+                  " ms, leader %u/1000, new ones %u/1000:",
+                  o->faults.every / SIM_MS, o->faults.duration_max / SIM_MS,
+                  o->faults.leader_permille, o->faults.strike_permille);
     for (unsigned i = 0; i < N_FAULTS; i++) {
         if (o->faults.weights[i] > 0) {
             (void)fprintf(out, " %s %u", fault_name((enum fault_kind)i), o->faults.weights[i]);

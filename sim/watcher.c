@@ -200,7 +200,7 @@ struct watchers *watchers_new(struct cluster *c, const struct watcher_options *o
         event_init(&w->look, &c->world, NULL, SIM_NOTE_REQUEST, on_look);
         event_at(&w->look, c->world.now + world_below(&c->world, SIM_RANDOM_WORKLOAD, SIM_S));
     }
-    cluster_listen(c, (struct cluster_listener){on_down, ws});
+    cluster_listen(c, (struct cluster_listener){.on_down = on_down, .arg = ws});
     return ws;
 }
 
