@@ -89,7 +89,7 @@ static bool grow_table(struct batch *b)
     if (need <= b->table_size) {
         return true;
     }
-    size_t size = b->table_size == 0 ? TABLE_MIN : 2 * b->table_size;
+    size_t size = b->table_size < TABLE_MIN ? TABLE_MIN : 2 * b->table_size;
     unsigned char *table = realloc(b->table, size);
     if (table == NULL) {
         return false;

@@ -31,15 +31,16 @@ struct newest {
 static bool save_table(struct wal *w, const struct scan *s)
 {
     struct cor_bytes table = scan_table(s);
-    if (w->prev_table == NULL) {
-        w->prev_table = malloc(BATCH_TABLE_MAX);
-        w->prev_table_size = w->prev_table == NULL ? 0 : BATCH_TABLE_MAX;
+    if (table.len == 0) {
+        return true;
     }
+    w->prev_table = malloc(table.len);
     if (w->prev_table == NULL) {
         return false;
     }
     memcpy(w->prev_table, table.ptr, table.len);
     w->prev_table_len = table.len;
+    w->prev_table_size = table.len;
     return true;
 }
 

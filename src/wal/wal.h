@@ -45,8 +45,8 @@ struct wal_options {
     uint64_t segment_bytes_max; /* 0: 64 MiB. Multiples of 4096; at least 64 KiB */
     bool no_direct;             /* never ask for IO_DIRECT */
     void *arg;
-    /* Every unit up to @seq is durable; also when only an idle mark was written, for those who wait for
-     * it. On the loop, never from inside wal_*(). */
+    /* Every unit up to @seq is durable (0: none was written yet); also when only an idle mark was
+     * written, for those who wait for it. On the loop, never from inside wal_*(). */
     void (*on_durable)(void *arg, uint64_t seq);
     /* A write or sync failed: stop the node. Called once. */
     void (*on_failed)(void *arg, const struct cor_error *err);
