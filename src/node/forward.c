@@ -56,8 +56,7 @@ static void answer(struct node *n, size_t peer, uint64_t id, enum cor_status st,
     (void)peers_send_answer(n->peers, peer, &a); /* lost: the other side sees the link go */
 }
 
-/* The operations of @body, checked as our own clients' are. */
-static enum cor_status decode(struct cor_bytes body, struct node_write *out)
+enum cor_status forward_decode(struct cor_bytes body, struct node_write *out)
 {
     struct reader in = reader_of(body);
     *out = (struct node_write){.dialect = reader_u8(&in)};
@@ -80,7 +79,7 @@ void forward_on_request(struct node *n, size_t peer, const struct peer_request *
     struct request *r = NULL;
     enum cor_status st = COR_ENOTDONE;
     if (node_leads(n) && n->phase == NODE_RUNNING) {
-        st = decode(request->body, &write);
+        st = forward_decode(request->body, &write);
     }
     if (st == COR_OK) {
         write.timeout = request->timeout;

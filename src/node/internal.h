@@ -374,7 +374,8 @@ void core_on_timer(struct io_timer *timer);
 void core_on_durable(void *arg, uint64_t seq);
 void core_on_wal_failed(void *arg, const struct cor_error *err);
 void core_on_room(void *arg);
-/* Tell the core what there is room for. False: not for @bytes now. */
+/* Whether the log and our memory take @n_entries of @bytes together. If they do not because the disk is
+ * full, the core is told. */
 bool core_has_room(struct node *n, uint64_t bytes, uint64_t n_entries);
 void core_trim_cache(struct node *n);
 
@@ -433,6 +434,9 @@ void write_applied(struct node *n, uint64_t index, struct request *waiter,
 bool write_clock_is_known(const struct node *n);
 enum cor_status write_propose_compaction(struct node *n, uint64_t revision);
 
+/* What @body asks for, checked as our own clients' requests are; borrows from it. COR_OK; COR_EINVAL;
+ * COR_ETOOBIG. */
+MUST_USE enum cor_status forward_decode(struct cor_bytes body, struct node_write *out);
 MUST_USE bool forward_send(struct node *n, struct request *r);
 void forward_on_request(struct node *n, size_t peer, const struct peer_request *request);
 void forward_on_answer(struct node *n, size_t peer, const struct peer_request *reply);

@@ -44,11 +44,11 @@ static uint64_t bytes_of(const struct cor_raft_message *m)
     return bytes;
 }
 
-static bool step_message(struct node *n, const struct cor_raft_message *m,
+static bool step_message(struct node *n, const struct cor_raft_message *m, uint64_t now,
                          const struct source *source)
 {
     struct cor_raft_event event = {.type = COR_RAFT_EV_RECEIVE, .message = m};
-    return core_step(n, &event, io_now(n->io), source) != COR_EPROTO;
+    return core_step(n, &event, now, source) != COR_EPROTO;
 }
 
 static bool receive_append(struct node *n, const struct cor_raft_message *m,
@@ -69,7 +69,7 @@ static bool receive_append(struct node *n, const struct cor_raft_message *m,
     }
     struct source source = {.message = m, .entries = entries};
     source.bytes = copy_payloads(entries, m->n_entries);
-    bool ok = source.bytes == NULL || step_message(n, m, &source);
+    bool ok = source.bytes == NULL || step_message(n, m, io_now(n->io), &source);
     buf_unref(source.bytes);
     return ok;
 }
@@ -98,7 +98,8 @@ static bool on_message(void *arg, size_t peer, struct cor_raft_message *message,
     if (message->from != node_member_of_peer(n, peer) + 1) {
         return false;
     }
-    m->last_contact = io_now(n->io);
+    uint64_t now = io_now(n->io);
+    m->last_contact = now;
     if (message->commit > m->commit) {
         m->commit = message->commit;
     }
@@ -108,7 +109,7 @@ static bool on_message(void *arg, size_t peer, struct cor_raft_message *message,
     if (message->type == COR_RAFT_MSG_APPEND && message->n_entries > 0) {
         return receive_append(n, message, entries);
     }
-    return step_message(n, message, NULL);
+    return step_message(n, message, now, NULL);
 }
 
 /* ---- requests and answers -------------------------------------------------------------------------- */

@@ -167,15 +167,17 @@ static uint32_t gather(struct node *n)
     return count;
 }
 
-/* How many of the batch the log has room for. */
+/* How many of the batch the log has room for: all, but for rare moments. */
 static uint32_t fit_log(struct node *n, uint32_t count)
 {
     uint64_t bytes = 0;
-    uint32_t fits = 0;
-    while (fits < count && core_has_room(n, bytes + n->batch[fits]->payload->len, fits + 1)) {
-        bytes += n->batch[fits++]->payload->len;
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += n->batch[i]->payload->len;
     }
-    return fits;
+    while (count > 0 && !core_has_room(n, bytes, count)) {
+        bytes -= n->batch[--count]->payload->len;
+    }
+    return count;
 }
 
 static enum cor_status propose_batch(struct node *n, uint32_t count)
