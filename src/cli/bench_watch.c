@@ -151,8 +151,11 @@ enum cor_status bench_watchers_start(const struct bench_options *o, struct cor_e
     }
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->all = calloc(o->watchers, sizeof *w->all);
-    enum cor_status st =
-        w->all != NULL && w->epoll >= 0 ? COR_OK : error_set(err, COR_ENOMEM, "out of memory");
+    if (w->all == NULL || w->epoll < 0) {
+        watchers_free(w);
+        return error_set(err, COR_ENOMEM, "out of memory, or of file descriptors");
+    }
+    enum cor_status st = COR_OK;
     for (unsigned i = 0; i < o->watchers && st == COR_OK; i++) {
         w->all[w->n++].fd = -1;
         st = open_stream(w, &w->all[i], o->endpoints[i % o->n_endpoints], err);

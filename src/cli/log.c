@@ -5,10 +5,10 @@
 
 #include "base/format.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
-
-#define LINE_MAX_BYTES 4096u
 
 static const char *level_name(enum cor_log_level level)
 {
@@ -38,19 +38,50 @@ static void format_time(char *out, size_t size)
               (int)(now.tv_nsec / 1000000));
 }
 
+/* A pipe is ready for writing when PIPE_BUF bytes fit, and no line is longer. */
+static bool would_block(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) == 0;
+}
+
+static void write_line(struct log *log, const char *line, size_t n)
+{
+    if (would_block(log->fd) || write(log->fd, line, n) != (ssize_t)n) {
+        (void)atomic_fetch_add(&log->dropped, 1);
+    }
+}
+
+static void say_dropped(struct log *log, const char *time)
+{
+    unsigned n = would_block(log->fd) ? 0 : atomic_exchange(&log->dropped, 0);
+    char line[160];
+    if (n == 0) {
+        return;
+    }
+    size_t len =
+        log->json
+            ? format_to(line, sizeof line,
+                        "{\"time\":\"%s\",\"level\":\"warn\",\"room\":\"cli\",\"event\":"
+                        "\"log_dropped\",\"lines\":%u}\n",
+                        time, n)
+            : format_to(line, sizeof line,
+                        "time=%s level=warn room=cli event=log_dropped lines=%u\n", time, n);
+    write_line(log, line, len);
+}
+
 void log_event(void *arg, enum cor_log_level level, const char *room, const char *event,
                const char *fields_logfmt, const char *fields_json)
 {
-    const struct log *log = arg;
+    struct log *log = arg;
     (void)event; /* the fields begin with it */
-    char time[48], line[LINE_MAX_BYTES];
+    char time[48], line[PIPE_BUF];
     format_time(time, sizeof time);
     size_t n = log->json ? format_to(line, sizeof line,
                                      "{\"time\":\"%s\",\"level\":\"%s\",\"room\":\"%s\",%s}\n",
                                      time, level_name(level), room, fields_json)
                          : format_to(line, sizeof line, "time=%s level=%s room=%s %s\n", time,
                                      level_name(level), room, fields_logfmt);
-    if (write(log->fd, line, n) < 0) {
-        return; /* nobody can be told that nobody can be told */
-    }
+    say_dropped(log, time);
+    write_line(log, line, n);
 }

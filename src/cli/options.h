@@ -26,7 +26,7 @@
 #define OPTIONS_MAX      40u /* of one command */
 #define OPTIONS_LIST_MAX 16u /* items of one list */
 #define OPTIONS_FILE_MAX 65536u
-#define OPTIONS_MEMORY   (4u * OPTIONS_FILE_MAX) /* for copies of lists and of the file's lines */
+#define OPTIONS_MEMORY   262144u /* for copies of lists and of the file's lines */
 
 enum option_type {
     OPTION_SWITCH = 1, /* bool */

@@ -155,13 +155,22 @@ static bool wait_for_end(int signals, int fatal)
            (fds[1].revents & POLLIN) == 0;
 }
 
+/* Signals count from here on: before, while a long log is read, one of them simply ends the process. */
+static bool run_node(struct cor *c, int signals, int fatal, const sigset_t *stops)
+{
+    (void)sigprocmask(SIG_BLOCK, stops, NULL);
+    bool told = wait_for_end(signals, fatal);
+    (void)sigprocmask(SIG_UNBLOCK, stops, NULL);
+    cor_close(c, GRACE_MS);
+    return told;
+}
+
 static enum exit_code serve(const struct invocation *i, struct cor_options *o, struct server *s)
 {
     sigset_t stops;
     (void)sigemptyset(&stops);
     (void)sigaddset(&stops, SIGTERM);
     (void)sigaddset(&stops, SIGINT);
-    (void)sigprocmask(SIG_BLOCK, &stops, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     int signals = signalfd(-1, &stops, SFD_CLOEXEC);
@@ -171,16 +180,16 @@ static enum exit_code serve(const struct invocation *i, struct cor_options *o, s
     }
     struct cor *c = NULL;
     struct cor_error err = {0};
+    enum exit_code code;
     enum cor_status st = cor_open(o, &err, &c);
     if (st != COR_OK) {
-        return command_fail(i, st == COR_EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text);
+        code = command_fail(i, st == COR_EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text);
+    } else {
+        code = run_node(c, signals, s->fatal, &stops) ? EXIT_OK : EXIT_STOPPED;
     }
-    bool told = wait_for_end(signals, s->fatal);
-    (void)sigprocmask(SIG_UNBLOCK, &stops, NULL);
-    cor_close(c, GRACE_MS);
     (void)close(signals);
     (void)close(s->fatal);
-    return told ? EXIT_OK : EXIT_STOPPED;
+    return code;
 }
 
 static enum exit_code run(const struct invocation *i)

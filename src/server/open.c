@@ -220,10 +220,13 @@ static void *run_thread(void *arg)
 
 static enum cor_status start_thread(struct cor *c, struct cor_error *err)
 {
-    if (pthread_create(&c->thread, NULL, run_thread, c) != 0) {
-        return error_set(err, COR_ENOMEM, "no thread could be started");
-    }
-    return COR_OK;
+    /* It inherits the mask: signals are the business of the program's own threads. */
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&c->thread, NULL, run_thread, c);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code == 0 ? COR_OK : error_set(err, COR_ENOMEM, "no thread could be started");
 }
 
 static void say_started(struct cor *c, const struct cor_options *o)
@@ -282,17 +285,12 @@ enum cor_status cor_open(const struct cor_options *o, struct cor_error *err, str
     if (c == NULL) {
         return error_set(err, COR_ENOMEM, "out of memory");
     }
-    /* Our threads inherit the mask: signals are the business of the program's own. */
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     bool made = false;
     st = open_parts(c, o, &made, err);
     if (st == COR_OK) {
         say_started(c, o);
         st = start_thread(c, err);
     }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (st != COR_OK) {
         free_parts(c);
         if (made) {
