@@ -28,6 +28,11 @@ static void write_small_log(struct world *w, bool with_mark)
     world_close(w);
 }
 
+static void count_rot(void *arg, const struct wal_finding *f)
+{
+    *(size_t *)arg += f->kind == WAL_FOUND_ROT ? 1 : 0;
+}
+
 /* Where the last batch, mark or not, lies: the file, and the bytes [from, to) in it. */
 struct extent {
     char file[SEGMENT_NAME_SIZE];
@@ -248,6 +253,93 @@ static void a_misdirected_write_is_found(void)
     world_free(&w);
 }
 
+/* ---- sectors that fit, with a content that does not ------------------------------------------------ */
+
+/* Change @len bytes of the header of the batch on page @page of the first segment, stamp included. */
+static void forge(struct world *w, uint64_t page, size_t at, uint64_t value, size_t len)
+{
+    unsigned char sector[512], header[4096];
+    struct segment_header h;
+    uint64_t number = (1 + page) * WAL_PAGE_SECTORS;
+    sim_disk_peek(w->disk, "0000000001.wal", 0, header, sizeof header);
+    CHECK_EQ(segment_header_decode(header, &h), COR_OK);
+    sim_disk_peek(w->disk, "0000000001.wal", number * WAL_SECTOR, sector, sizeof sector);
+    for (size_t i = 0; i < len; i++) {
+        sector[at + i] = (unsigned char)(value >> (8 * i));
+    }
+    wal_sector_stamp(sector, h.salt, number, WAL_SECTOR_HEAD);
+    sim_disk_poke(w->disk, "0000000001.wal", number * WAL_SECTOR,
+                  (struct cor_bytes){sector, sizeof sector});
+}
+
+static void a_header_that_contradicts_its_neighbors_is_found(void)
+{
+    static const struct {
+        const char *name;
+        size_t at, len;
+        uint64_t value;
+        enum cor_status st;
+        const char *text;
+    } rows[] = {
+        {"format", 4, 2, 9, COR_EFOREIGN, "newer version"},
+        {"itself", 12, 8, 0, COR_ECORRUPT, "contradicts itself"},
+        {"number", 12, 8, 7, COR_ECORRUPT, "does not follow"},
+        {"page", 20, 8, 5, COR_ECORRUPT, "another place"},
+        {"page before", 28, 8, 0, COR_ECORRUPT, "does not agree"},
+        {"chain", 36, 8, 1, COR_ECORRUPT, "does not follow"},
+        {"records", 48, 4, 2, COR_ECORRUPT, "contradicts its header"},
+        {"table", 68, 8, 1, COR_ECORRUPT, "does not match its checksum"},
+        {"table before", 76, 8, 1, COR_ECORRUPT, "does not match its checksum"},
+        {"index", 84, 8, 2, COR_ECORRUPT, "does not agree"},
+        {"index before", 92, 8, 2, COR_ECORRUPT, "does not agree"},
+        {"last index", 100, 8, 8, COR_ECORRUPT, "contradicts its header"},
+        {"term", 108, 8, 1, COR_ECORRUPT, "goes back"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        size_t n_rot = 0;
+        ROW("%s", rows[i].name);
+        world_init(&w, 8);
+        CHECK_EQ(world_open(&w), COR_OK);
+        for (int k = 0; k < 4; k++) { /* terms 2, 3, 4, 5 */
+            CHECK_EQ(world_write(&w, true, 0, 3, 300), COR_OK);
+            world_flush(&w);
+            world_rest(&w);
+        }
+        world_close(&w);
+        forge(&w, 2, rows[i].at, rows[i].value, rows[i].len);
+        uint64_t hash = sim_disk_hash(w.disk);
+        CHECK_EQ(world_open(&w), rows[i].st);
+        CHECK(strstr(w.err.text, rows[i].text) != NULL);
+        CHECK_EQ(wal_walk(&w.disk->fs, count_rot, &n_rot, &w.err),
+                 rows[i].st == COR_ECORRUPT ? COR_OK : rows[i].st);
+        CHECK_EQ(n_rot > 0, rows[i].st == COR_ECORRUPT);
+        CHECK_EQ(sim_disk_hash(w.disk), hash);
+        world_free(&w);
+    }
+}
+
+/* A payload that was damaged in memory, after the proposer hashed it. */
+static void a_payload_that_was_wrong_before_it_was_written_is_found(void)
+{
+    struct world w;
+    size_t n_rot = 0;
+    world_init(&w, 9);
+    CHECK_EQ(world_open(&w), COR_OK);
+    world_write_durable(&w, 2, 100);
+    struct wal_entry e = {3, 1, 1, 4711, COR_BYTES_LIT("not what 4711 is the hash of")};
+    CHECK_EQ(wal_write(w.wal, &(struct wal_unit){.seq = 2, .entries = &e, .n_entries = 1}),
+             COR_OK);
+    world_flush(&w);
+    world_rest(&w);
+    world_close(&w);
+    CHECK_EQ(world_open(&w), COR_ECORRUPT);
+    CHECK(strstr(w.err.text, "entry 3 of term 1") != NULL);
+    CHECK_EQ(wal_walk(&w.disk->fs, count_rot, &n_rot, &w.err), COR_OK);
+    CHECK_EQ(n_rot, 1);
+    world_free(&w);
+}
+
 /* ---- what the walk tells ------------------------------------------------------------------------ */
 
 struct sights {
@@ -312,6 +404,19 @@ static void a_lost_batch_is_named_by_the_one_after_it(void)
     world_free(&w);
 }
 
+static void the_walk_tells_of_files_that_are_missing_or_foreign(void)
+{
+    struct world w;
+    size_t n_rot = 0;
+    write_small_log(&w, true);
+    sim_disk_drop(w.disk, "0000000002.wal");
+    CHECK_EQ(wal_walk(&w.disk->fs, count_rot, &n_rot, &w.err), COR_OK);
+    CHECK(n_rot > 0);
+    w.disk->fail_reads = true;
+    CHECK_EQ(wal_walk(&w.disk->fs, count_rot, &n_rot, &w.err), COR_EIO);
+    world_free(&w);
+}
+
 static void the_walk_tells_of_a_torn_tail(void)
 {
     struct world w;
@@ -334,5 +439,8 @@ TEST_MAIN(TEST(every_flipped_bit_in_what_was_synced_is_found),
           TEST(a_missing_or_shortened_file_is_found),
           TEST(a_missing_segment_behind_the_last_entry_is_found),
           TEST(swapped_segments_are_found), TEST(a_misdirected_write_is_found),
+          TEST(a_header_that_contradicts_its_neighbors_is_found),
+          TEST(a_payload_that_was_wrong_before_it_was_written_is_found),
+          TEST(the_walk_tells_of_files_that_are_missing_or_foreign),
           TEST(the_walk_names_the_lost_entry_and_tells_of_all_others),
           TEST(a_lost_batch_is_named_by_the_one_after_it), TEST(the_walk_tells_of_a_torn_tail))

@@ -101,6 +101,46 @@ static void a_newer_format_is_refused_as_such(void)
     sim_disk_free(d);
 }
 
+/* With the right checksum, so that only the content is wrong. */
+static enum cor_status decode_sealed(unsigned char *bytes, size_t n)
+{
+    struct superblock back;
+    uint64_t sum = hash64((struct cor_bytes){bytes, n});
+    for (size_t i = 0; i < 8; i++) {
+        bytes[n + i] = (unsigned char)(sum >> (8 * i));
+    }
+    return superblock_decode((struct cor_bytes){bytes, n + 8}, &back);
+}
+
+static void what_no_version_writes_is_refused(void)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        unsigned char value;
+        enum cor_status st;
+    } rows[] = {
+        {"as it is", 8, 1, COR_OK},
+        {"magic", 0, 0, COR_ECORRUPT},
+        {"a NUL in a name", 73, 0, COR_ECORRUPT},
+        {"too long a name", 72, 64, COR_ECORRUPT},
+        {"too many members", 75, 17, COR_ECORRUPT},
+        {"fewer members", 75, 0, COR_ECORRUPT},
+        {"an unknown kind", 103, 3, COR_ECORRUPT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        unsigned char bytes[SUPERBLOCK_SIZE_MAX + 1];
+        struct superblock sb = sample(1);
+        sb.n_members = 1;
+        ROW("%s", rows[i].name);
+        size_t n = superblock_encode(&sb, bytes) - 8;
+        bytes[rows[i].at] = rows[i].value;
+        CHECK_EQ(decode_sealed(bytes, n), rows[i].st);
+        CHECK_EQ(decode_sealed(bytes, n + 1), COR_ECORRUPT); /* something after the end */
+        CHECK_EQ(decode_sealed(bytes, i * 11), COR_ECORRUPT);
+    }
+}
+
 static void no_flipped_bit_is_believed(void)
 {
     unsigned char bytes[SUPERBLOCK_SIZE_MAX];
@@ -150,6 +190,6 @@ static void a_disk_that_fails_is_reported(void)
 
 TEST_MAIN(TEST(what_was_written_is_read_back), TEST(every_crash_leaves_the_old_or_the_new),
           TEST(rot_of_one_copy_does_not_matter), TEST(a_newer_format_is_refused_as_such),
-          TEST(no_flipped_bit_is_believed),
+          TEST(what_no_version_writes_is_refused), TEST(no_flipped_bit_is_believed),
           TEST(a_full_disk_takes_a_state_that_it_has_room_for),
           TEST(a_disk_that_fails_is_reported))
