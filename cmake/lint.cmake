@@ -6,6 +6,7 @@ endfunction()
 
 coracle_lint(layers ${PROJECT_SOURCE_DIR}/tools/check-layers)
 coracle_lint(style ${PROJECT_SOURCE_DIR}/tools/check-style)
+coracle_lint(events ${PROJECT_SOURCE_DIR}/tools/check-events)
 coracle_lint(format ${PROJECT_SOURCE_DIR}/tools/check-format)
 coracle_lint(headers ${PROJECT_SOURCE_DIR}/tools/check-headers ${CMAKE_C_COMPILER})
 set(pure_rooms)

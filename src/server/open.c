@@ -68,7 +68,6 @@ static void after_fatal(struct io_task *task)
 static void on_fatal(void *arg, const struct cor_error *err)
 {
     struct cor *c = arg;
-    event_emit(&c->sink.base, EVENT_ERROR, "server", "fatal", event_text("error", err->text));
     if (c->on_fatal != NULL) {
         c->on_fatal(c->arg, err);
     }
@@ -78,8 +77,6 @@ static void on_fatal(void *arg, const struct cor_error *err)
 static void on_ready(void *arg)
 {
     struct cor *c = arg;
-    event_emit(&c->sink.base, EVENT_INFO, "server", "ready",
-               event_text("listen", c->n_listen > 0 ? c->bound[0] : ""));
     (void)pthread_mutex_lock(&c->mutex);
     c->ready = true;
     (void)pthread_cond_broadcast(&c->changed);
@@ -229,12 +226,10 @@ static enum cor_status start_thread(struct cor *c, struct cor_error *err)
     return code == 0 ? COR_OK : error_set(err, COR_ENOMEM, "no thread could be started");
 }
 
-static void say_started(struct cor *c, const struct cor_options *o)
+static void say_opened(struct cor *c, const struct cor_options *o)
 {
-    event_emit(&c->sink.base, EVENT_INFO, "server", "started",
-               event_text("version", CORACLE_VERSION),
-               event_text("name", o->name != NULL ? o->name : "default"),
-               event_text("data_dir", o->data_dir), event_u64("members", o->n_members));
+    event_emit(&c->sink.base, EVENT_INFO, "server", "opened",
+               event_text("version", CORACLE_VERSION), event_text("data_dir", o->data_dir));
     for (size_t i = 0; i < c->n_listen; i++) {
         event_emit(&c->sink.base, EVENT_INFO, "server", "listening",
                    event_text("address", c->bound[i]));
@@ -288,7 +283,7 @@ enum cor_status cor_open(const struct cor_options *o, struct cor_error *err, str
     bool made = false;
     st = open_parts(c, o, &made, err);
     if (st == COR_OK) {
-        say_started(c, o);
+        say_opened(c, o);
         st = start_thread(c, err);
     }
     if (st != COR_OK) {
