@@ -74,7 +74,8 @@ struct cor_options {
 COR_API enum cor_status cor_open(const struct cor_options *options, struct cor_error *err,
                                  struct cor **out);
 /* Stop in order: finish or refuse what is pending (up to @grace_ms), write the state file, join the
- * threads, free. */
+ * threads, free. Calls that other threads are in end with COR_ESTOPPED, if they cannot be finished; none may
+ * begin any more. Not from a callback of the node. */
 COR_API void cor_close(struct cor *c, uint64_t grace_ms);
 
 /* Wait until a leader is known and this node's store is caught up. COR_OK; COR_ETIMEDOUT. */

@@ -213,7 +213,7 @@ static enum cor_status receive(struct client *c, int fd, uint64_t deadline,
     return COR_OK;
 }
 
-/* COR_OK: an answer. COR_ENOTDONE: certainly not sent. COR_EUNKNOWN: may have been sent. COR_EPROTO. COR_ETOOBIG. */
+/* COR_OK: an answer. COR_ENOTDONE: certainly not sent. COR_EUNKNOWN: may have been sent. COR_EPROTO: a read, and no node. COR_ETOOBIG. */
 static enum cor_status attempt(struct client *c, uint64_t connect_ns, uint64_t ns,
                                struct cor_error *err)
 {
@@ -242,7 +242,7 @@ static enum cor_status attempt(struct client *c, uint64_t connect_ns, uint64_t n
     if (received != COR_OK) {
         (void)error_prefix(err, "%s", c->endpoint);
         c->reply.cut = c->parts > 0;
-        return received == COR_EPROTO ? COR_EPROTO : COR_EUNKNOWN;
+        return received == COR_EPROTO && !c->request->writes ? COR_EPROTO : COR_EUNKNOWN;
     }
     c->reply.body = (struct cor_bytes){c->body, c->body_used};
     return COR_OK;

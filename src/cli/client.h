@@ -60,7 +60,7 @@ void client_free(struct client *c);
  *
  * COR_OK: *reply is an answer, of whatever status but 503; COR_ENOTDONE: nobody could be asked, or
  * everybody said 503: @err has the last reason; COR_EUNKNOWN: a write that may have left and was not answered;
- * COR_EPROTO: what came back is not HTTP, or too large; COR_EINVAL: an endpoint is not an address;
+ * COR_EPROTO: a read, and what came back is not HTTP, or too large; COR_EINVAL: an endpoint is not an address;
  * COR_ETOOBIG: the target is too long.
  */
 MUST_USE enum cor_status client_ask(struct client *c, const struct client_request *r,

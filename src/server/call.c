@@ -21,6 +21,7 @@ enum cor_status call_make(struct cor *c, struct call *call)
     (void)pthread_cond_init(&call->ended, NULL);
     (void)pthread_mutex_lock(&c->mutex);
     bool refused = c->stopped;
+    c->refs++; /* cor_close() may end this call and be done before this thread has run again */
     if (!refused) {
         os_loop_post(c->loop, &call->post);
         while (!call->done) {
@@ -29,6 +30,7 @@ enum cor_status call_make(struct cor *c, struct call *call)
     }
     (void)pthread_mutex_unlock(&c->mutex);
     (void)pthread_cond_destroy(&call->ended);
+    server_unref(c);
     return refused ? COR_ESTOPPED : call->st;
 }
 

@@ -57,7 +57,7 @@ MUST_USE enum cor_status check_directory(struct io_fs *fs, const char *path,
 struct cor {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* of `ready` or `stopped` */
-    unsigned refs;          /* one of the owner until cor_close(), one of each watch */
+    unsigned refs;          /* one of the owner until cor_close(), one of each watch and call */
     bool ready, stopping, stopped;
 
     /* Set before the thread starts, unchanged while it runs. */

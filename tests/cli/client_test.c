@@ -127,7 +127,8 @@ static const struct case_of rows[] = {
     {"a write of unknown outcome", true, false, {MAYBE_REPLY}, {OK_REPLY}, COR_OK, 504, 1, 0},
     {"a read that is not answered", false, false, {NO_REPLY}, {OK_REPLY}, COR_OK, 200, 1, 1},
     {"a read whose answer is cut", false, false, {CUT_REPLY}, {OK_REPLY}, COR_OK, 200, 1, 1},
-    {"not HTTP", true, false, {"SSH-2.0-x\r\n"}, {OK_REPLY}, COR_EPROTO, 0, 1, 0},
+    {"a write, and no HTTP", true, false, {"SSH-2.0-x\r\n"}, {OK_REPLY}, COR_EUNKNOWN, 0, 1, 0},
+    {"a read, and no HTTP", false, false, {"SSH-2.0-x\r\n"}, {OK_REPLY}, COR_EPROTO, 0, 1, 0},
 };
 
 static void check_case(const struct case_of *k)

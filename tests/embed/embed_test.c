@@ -131,6 +131,13 @@ static bool start_all(struct cluster *c)
     return ok;
 }
 
+static void remove_directory(const char *path)
+{
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+    CHECK(system(command) == 0);
+}
+
 static void stop_all(struct cluster *c)
 {
     for (size_t i = 0; i < N; i++) {
@@ -139,9 +146,7 @@ static void stop_all(struct cluster *c)
             c->nodes[i] = NULL;
         }
     }
-    char command[96];
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", c->root);
-    CHECK(system(command) == 0);
+    remove_directory(c->root);
 }
 
 static bool has_value(struct cor *c, const char *key, enum cor_read_mode mode,
@@ -418,6 +423,39 @@ static void two_of_three_go_on_without_their_leader_and_the_third_catches_up(voi
     stop_all(&c);
 }
 
+static void on_fatal(void *arg, const struct cor_error *err)
+{
+    struct bytes_log *l = arg;
+    (void)pthread_mutex_lock(&l->mutex);
+    l->ended = err->text[0] != '\0';
+    l->end = err->status;
+    (void)pthread_cond_signal(&l->changed);
+    (void)pthread_mutex_unlock(&l->mutex);
+}
+
+static void a_member_whose_directory_was_wiped_is_told_and_ends(void)
+{
+    struct cluster c;
+    REQUIRE(start_all(&c));
+    cor_close(c.nodes[0], GRACE_MS);
+    c.nodes[0] = NULL;
+    remove_directory(c.dirs[0]);
+    struct bytes_log told;
+    log_init(&told);
+    struct cor_options o = options_of(&c, 0);
+    o.log = NULL;
+    o.on_fatal = on_fatal;
+    o.arg = &told;
+    struct cor_error err = {0};
+    REQUIRE(cor_open(&o, &err, &c.nodes[0]) == COR_OK);
+    wait_for_events(&told, SIZE_MAX);
+    CHECK_EQ(told.end, COR_EREFUSED);
+    CHECK_EQ(cor_wait_ready(c.nodes[0], READY_MS), COR_ESTOPPED);
+    CHECK_EQ(cor_put(c.nodes[0], bytes_of("k"), bytes_of("v"), NULL), COR_ESTOPPED);
+    CHECK_EQ(cor_put(c.nodes[1], bytes_of("k"), bytes_of("v"), NULL), COR_OK);
+    stop_all(&c);
+}
+
 static void a_single_node_needs_no_cluster_and_keeps_what_it_was_given(void)
 {
     struct cluster c;
@@ -491,5 +529,6 @@ TEST_MAIN(TEST(a_write_through_any_node_is_read_through_every_other),
           TEST(a_watch_hears_every_change_once_also_past_ones),
           TEST(a_watch_ends_with_its_node_and_is_stopped_after_it),
           TEST(two_of_three_go_on_without_their_leader_and_the_third_catches_up),
+          TEST(a_member_whose_directory_was_wiped_is_told_and_ends),
           TEST(a_single_node_needs_no_cluster_and_keeps_what_it_was_given),
           TEST(what_cannot_work_is_refused_and_leaves_no_trace))
