@@ -38,7 +38,7 @@ foreach(kind e2e faults)
     endforeach()
 endforeach()
 
-add_test(NAME sim-seeds COMMAND ${PROJECT_SOURCE_DIR}/build/release/coracle-sim --seeds 1..300
+add_test(NAME sim-seeds COMMAND ${PROJECT_SOURCE_DIR}/build/release/coracle-sim --seeds 1..1500
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(sim-seeds PROPERTIES LABELS sim)
 add_test(NAME embed-threads COMMAND ${PROJECT_SOURCE_DIR}/build/tsan/test-embed-embed WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

@@ -30,7 +30,7 @@ struct faults {
     struct faults_options options;
     struct sim_event draw, strike;
     unsigned new_leader; /* whom to strike */
-    bool drawing;
+    bool drawing, calm;
     struct active active[ACTIVE_MAX];
     struct starter starters[CLUSTER_NODES_MAX + 1];
     unsigned n_slow[CLUSTER_NODES_MAX + 1];
@@ -114,7 +114,7 @@ static void on_start(struct sim_event *e)
 static void on_down(void *arg, unsigned node)
 {
     struct faults *f = arg;
-    start_in(f, node, 1 + below(f, f->options.duration_max + 1));
+    start_in(f, node, 1 + below(f, f->calm ? SIM_S : f->options.duration_max + 1));
 }
 
 /* ---- carrying out and undoing ------------------------------------------------------------------------ */
@@ -249,7 +249,7 @@ static void carry_out(struct faults *f, const struct fault *fault)
         lose_power(f, fault);
         return;
     case FAULT_DISK_STALL:
-        n->host.disk_stall_until = c->world.now + fault->duration;
+        host_stall_disk(&n->host, c->world.now + fault->duration);
         return;
     case FAULT_DISK_FULL:
         n->disk->capacity = sim_disk_used(n->disk) + fault->number % 100000;
@@ -466,6 +466,7 @@ void faults_calm(struct faults *f, unsigned outside)
     event_clear(&f->draw);
     event_clear(&f->strike);
     f->drawing = false;
+    f->calm = true;
     net_heal_all(&c->net);
     c->net.stall_permille = c->net.reset_permille = 0;
     for (unsigned i = 0; i < ACTIVE_MAX; i++) {
@@ -479,7 +480,7 @@ void faults_calm(struct faults *f, unsigned outside)
         struct cluster_node *n = &c->nodes[i];
         f->starters[i].again = false;
         event_clear(&f->starters[i].start);
-        n->host.disk_stall_until = 0;
+        host_stall_disk(&n->host, 0);
         host_resume(&n->host);
         if ((outside & (1u << i)) != 0) {
             put_outside(f, i);

@@ -387,6 +387,17 @@ bool host_run_cut(struct host *h, enum io_queue queue)
     return true;
 }
 
+void host_stall_disk(struct host *h, uint64_t until)
+{
+    h->disk_stall_until = until;
+    for (int q = IO_QUEUE_LOG; q <= IO_QUEUE_DISK; q++) {
+        struct host_job *job = first_to_run(h, (enum io_queue)q);
+        if (until == 0 && job != NULL && !job->parked) {
+            job_start(job);
+        }
+    }
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static const struct io_ops ops = {

@@ -52,7 +52,7 @@ struct host {
     struct host_job *jobs[IO_N_QUEUES]; /* in order of submission */
     uint64_t done_at[IO_N_QUEUES];      /* of the latest completion: they keep their order */
     struct sim_delay work_delay;
-    uint64_t disk_stall_until; /* no work of the two disk queues runs before */
+    uint64_t disk_stall_until;
     uint64_t turn_cost, event_cost;
 
     /* net.c: */
@@ -72,6 +72,8 @@ void host_halt(struct host *h, enum host_death death);
  * acting on it. What arrives meanwhile waits. */
 void host_pause(struct host *h, bool in_turn);
 void host_resume(struct host *h);
+/* No work of the two disk queues runs before @until; 0: the stall is over. */
+void host_stall_disk(struct host *h, uint64_t until);
 
 /* A work of a disk queue is queued or running: a crash now would hit it. */
 bool host_is_writing(const struct host *h);

@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-#define N_CLIENTS 12u
+#define N_MESSAGE 12u
+#define N_HTTP    2u
+#define N_CLIENTS (N_MESSAGE + N_HTTP)
 #define PATIENCE  (20 * SIM_S)
 
 struct stage {
@@ -161,9 +163,10 @@ static void wait_for_successor(struct stage *s, unsigned old)
     expect(s, false, "the others have a new leader");
 }
 
+/* In both modes, by message and by HTTP. */
 static void ask_for_reads(struct stage *s, unsigned node)
 {
-    for (unsigned i = 2; i < 8; i++) {
+    for (unsigned i = N_CLIENTS - 6; i < N_CLIENTS; i++) {
         uint8_t mode = i % 2 == 0 ? NODE_READ_DEFAULT : NODE_READ_CONSISTENT;
         ask(s, i, (struct op){.kind = OP_GET, .mode = mode, .node = node, .key = 1});
     }
@@ -322,8 +325,10 @@ static void formation_crash(struct stage *s)
             expect(s, cluster_start(c, victim), "it starts after an interrupted start");
         }
     }
-    run_for(s, 2 * SIM_S);
-    cluster_start_all(c); /* a cut may have come late */
+    for (unsigned i = 1; i <= c->n; i++) { /* cuts that are still to come: never mind */
+        c->nodes[i].disk->cut_at = SIM_DISK_NEVER;
+    }
+    cluster_start_all(c);
     wait_for_leader(s);
     expect(s, put_within(s, 1, 20 * SIM_S), "they take a write");
     wait_for_agreement(s);
@@ -362,7 +367,7 @@ static void sync_stall(struct stage *s)
     unsigned leader = cluster_leader(c);
     run_for(s, SIM_S);
     uint64_t term = c->judge.last[leader].term;
-    c->nodes[leader].host.disk_stall_until = c->world.now + 2 * SIM_S;
+    host_stall_disk(&c->nodes[leader].host, c->world.now + 2 * SIM_S);
     uint64_t at = c->world.now;
     for (unsigned i = 0; i < 10; i++) {
         expect(s, put(s, 1 + i % c->n, i) == COR_OK, "writes go on");
@@ -448,8 +453,11 @@ static void set_up(struct stage *s, const struct scenario *scenario, uint64_t se
     struct cluster_options options = {.n_nodes = scenario->n_nodes,
                                       .no_direct = seed % 2 == 0,
                                       .reuse_handles = seed % 3 == 0};
-    struct client_options clients = {
-        .n_message = N_CLIENTS, .n_keys = 16, .patience = PATIENCE, .value_max = 3000};
+    struct client_options clients = {.n_message = N_MESSAGE,
+                                     .n_http = N_HTTP,
+                                     .n_keys = 16,
+                                     .patience = PATIENCE,
+                                     .value_max = 3000};
     cluster_init(&s->cluster, seed, &options);
     s->cluster.world.trace = trace;
     s->clients = clients_new(&s->cluster, &clients);
