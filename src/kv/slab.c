@@ -141,6 +141,7 @@ static struct slab *slab_new(struct slab_heap *h, uint8_t pool, uint32_t slot_cl
     c->n_slabs++;
     c->n_slots += n_slots;
     list_push(&c->partial, s);
+    h->settled = false;
     return s;
 }
 
@@ -227,6 +228,7 @@ void slab_free(struct slab_heap *h, slab_ref ref)
     s->n_used--;
     c->n_used--;
     h->used_bytes -= s->slot_bytes;
+    h->settled = false;
     if (s->n_used == 0) {
         slab_give_back(h, s);
     } else if (was_full && !s->draining) {
@@ -279,7 +281,8 @@ static struct slab *sparsest(const struct slab_class *c)
 
 struct slab *slab_sparse(struct slab_heap *h)
 {
-    for (uint32_t i = 0; i < SLAB_N_CLASSES && h->drained == NULL; i++) {
+    /* Asked after each entry that is applied: a look at all classes is worth it only after a change. */
+    for (uint32_t i = 0; i < SLAB_N_CLASSES && h->drained == NULL && !h->settled; i++) {
         struct slab_class *c = &h->classes[SLAB_MOVABLE][h->next_class];
         h->drained = sparsest(c);
         if (h->drained != NULL) {
@@ -290,6 +293,7 @@ struct slab *slab_sparse(struct slab_heap *h)
             h->next_class = (h->next_class + 1) % SLAB_N_CLASSES;
         }
     }
+    h->settled = h->drained == NULL;
     return h->drained;
 }
 

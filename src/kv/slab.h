@@ -84,6 +84,7 @@ struct slab_heap {
     uint32_t number_hint; /* no free slab number below */
     uint32_t next_class;  /* whose turn it is in slab_sparse() */
     struct slab *drained; /* being emptied; NULL: none */
+    bool settled;         /* nothing was sparse, and nothing was freed or added since */
     uint64_t asked_bytes; /* of the system */
     uint64_t used_bytes;  /* in slots that hold objects */
 };
