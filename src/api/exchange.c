@@ -225,7 +225,8 @@ static struct failure failure_of(enum cor_status st)
         return (struct failure){503, "timeout", "no leader vouched for this read in time"};
     case COR_ENOSPACE:
         return (struct failure){507, "no_space",
-                                "the disk or the memory limit is full; nothing was done"};
+                                "no space: the leader's disk is full or its memory limit is "
+                                "reached (/status says which); nothing was done"};
     case COR_ETOOBIG:
         return (struct failure){413, "too_big", "larger than the limit"};
     case COR_EINVAL:
