@@ -161,17 +161,19 @@ static bool is_there(const struct node *n, size_t i)
            (n->members[i].heard && peers_is_up(n->peers, i < n->self ? i : i - 1));
 }
 
-/* The names of those that are missing, in n->form.waiting_for; false: none. */
+/* The names of those that are missing go to n->form.waiting_for; false: none is. */
 static bool someone_is_missing(struct node *n)
 {
-    char *text = n->form.waiting_for;
+    char text[sizeof n->form.waiting_for];
     size_t used = 0;
-    text[0] = '\0';
     for (size_t i = 0; i < n->n_members; i++) {
         if (!is_there(n, i)) {
-            used += format_to(text + used, sizeof n->form.waiting_for - used, "%s%s at %s",
+            used += format_to(text + used, sizeof text - used, "%s%s at %s",
                               used > 0 ? ", " : "", n->members[i].name, n->members[i].address);
         }
+    }
+    if (used > 0) {
+        memcpy(n->form.waiting_for, text, used + 1);
     }
     return used > 0;
 }
@@ -215,7 +217,9 @@ static bool would_form(struct node *n)
     }
     form_cluster_id(n, id);
     if (contradicts(n, id)) {
-        say_waiting(n, "the member whose data directory was there when the others formed");
+        format_to(n->form.waiting_for, sizeof n->form.waiting_for,
+                  "a member with the data directory that the others know it by");
+        say_waiting(n, n->form.waiting_for);
         return false;
     }
     bool changed = !equal(id, n->form.cluster_id);
@@ -329,5 +333,10 @@ void form_on_answer(struct node *n, size_t peer, const struct peer_request *answ
         return;
     }
     m->agrees = answer->status == COR_OK;
+    if (!m->agrees) { /* mostly it has not heard all yet */
+        format_to(n->form.waiting_for, sizeof n->form.waiting_for,
+                  "%s to agree on who the members are", m->name);
+        say_waiting(n, n->form.waiting_for);
+    }
     decide_if_all_agree(n);
 }

@@ -164,6 +164,48 @@ static void a_member_wiped_before_all_had_formed_is_refused_by_those_that_have(v
     cluster_free(c);
 }
 
+static bool is_formed(struct cluster *c, unsigned i)
+{
+    static const unsigned char none[16];
+    return memcmp(cluster_status(c, i)->cluster_id, none, sizeof none) != 0;
+}
+
+/* At the moment when n1 has formed, n3 loses its directory. n2 may not know yet, and has n1's word from before. */
+static void no_two_members_form_differently(void)
+{
+    unsigned n_two = 0;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        ROW("seed %llu", (unsigned long long)seed);
+        struct cluster *c = cluster_new(3, seed);
+        cluster_start_all(c);
+        while (!cluster_said(c, 1, "formed members=3") && world_step(&c->world)) {
+        }
+        cluster_power_off(c, 3, SIM_FATE_LOST);
+        cluster_wipe(c, 3);
+        if (seed % 2 == 0) {
+            cluster_power_off(c, 2, SIM_FATE_LOST);
+            cluster_start(c, 2);
+        }
+        cluster_start(c, 3);
+        cluster_run(c, 10 * SIM_S);
+        CHECK(is_formed(c, 1));
+        CHECK(!is_formed(c, 3));
+        CHECK_EQ(c->nodes[3].n_fatal, 1u);
+        CHECK_EQ(c->nodes[1].n_fatal + c->nodes[2].n_fatal, 0u);
+        if (is_formed(c, 2)) {
+            n_two++;
+            CHECK(memcmp(cluster_status(c, 2)->cluster_id, cluster_status(c, 1)->cluster_id,
+                         16) == 0);
+            CHECK_EQ(cluster_put(c, 2, "a", "1"), COR_OK);
+        } else {
+            CHECK_EQ(cluster_leader(c), 0u);
+            CHECK(cluster_status(c, 2)->waiting_for[0] != '\0');
+        }
+        cluster_free(c);
+    }
+    CHECK(n_two > 0 && n_two < 60);
+}
+
 /* Two clusters of the same names meet: the disk of n3 comes from the other one. */
 static void a_member_of_another_cluster_is_refused(void)
 {
@@ -310,7 +352,7 @@ TEST_MAIN(TEST(forming_waits_for_all_members_and_says_for_whom),
           TEST(crashes_of_all_members_while_forming_are_recovered_from),
           TEST(a_member_without_its_directory_is_refused_and_says_what_to_do),
           TEST(a_member_wiped_before_all_had_formed_is_refused_by_those_that_have),
-          TEST(a_member_of_another_cluster_is_refused),
+          TEST(no_two_members_form_differently), TEST(a_member_of_another_cluster_is_refused),
           TEST(members_with_different_lists_do_not_form_and_the_odd_one_gives_up),
           TEST(a_start_that_makes_no_sense_is_refused_and_changes_nothing),
           TEST(an_address_in_use_is_refused_before_anything_is_changed),
