@@ -355,6 +355,37 @@ static void a_full_disk_refuses_entries_and_still_takes_votes(void)
     world_free(&w);
 }
 
+static void rot_of_one_copy_of_the_reserve_does_not_matter(void)
+{
+    for (uint64_t copy = 0; copy < 2; copy++) {
+        struct world w;
+        ROW("copy %llu", (unsigned long long)copy);
+        world_init(&w, 19);
+        w.disk->capacity = 12 * (uint64_t)WORLD_SEGMENT;
+        CHECK_EQ(world_open(&w), COR_OK);
+        (void)fill(&w, 20000);
+        (void)fill(&w, 0);
+        for (int i = 0; i < 40; i++) {
+            CHECK_EQ(world_write(&w, true, 0, 0, 0), COR_OK);
+            world_flush(&w);
+            world_rest(&w);
+        }
+        CHECK(w.wal->reserve_version > 0);
+        world_close(&w);
+        for (int life = 0; life < 2; life++) {
+            sim_disk_flip(w.disk, "reserve.wal", copy * WAL_PAGE + 50, 1);
+            CHECK_EQ(world_open(&w), COR_OK);
+            CHECK_EQ(w.recovered.hard_state.term, 41);
+            world_close(&w); /* both are good again: in the next life it is the other one */
+            copy ^= 1;
+        }
+        sim_disk_flip(w.disk, "reserve.wal", 50, 1);
+        sim_disk_flip(w.disk, "reserve.wal", WAL_PAGE + 50, 1);
+        CHECK_EQ(world_open(&w), COR_ECORRUPT);
+        world_free(&w);
+    }
+}
+
 static void a_unit_that_does_not_fit_changes_nothing(void)
 {
     struct world w;
@@ -538,6 +569,7 @@ TEST_MAIN(TEST(a_new_log_is_empty_and_small), TEST(what_was_durable_is_there_aft
           TEST(durable_entries_are_read_while_writes_go_on),
           TEST(entries_that_were_cut_off_are_never_read), TEST(a_damaged_entry_is_not_read),
           TEST(a_full_disk_refuses_entries_and_still_takes_votes),
+          TEST(rot_of_one_copy_of_the_reserve_does_not_matter),
           TEST(a_unit_that_does_not_fit_changes_nothing), TEST(freed_space_is_noticed),
           TEST(a_full_disk_at_the_first_start_is_said),
           TEST(what_fits_into_the_room_is_accepted), TEST(a_failed_sync_is_final),

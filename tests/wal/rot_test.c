@@ -388,6 +388,18 @@ static void the_walk_names_the_lost_entry_and_tells_of_all_others(void)
     world_free(&w);
 }
 
+/* Of the last batch the header is gone, too; its other sectors still say that there was one. */
+static void any_sector_of_a_later_batch_proves_that_the_one_before_was_synced(void)
+{
+    struct world w;
+    two_units(&w);
+    sim_disk_zero(w.disk, "0000000001.wal", 3 * WAL_PAGE + 2 * WAL_SECTOR, WAL_SECTOR);
+    sim_disk_zero(w.disk, "0000000001.wal", 4 * WAL_PAGE, WAL_SECTOR);
+    CHECK_EQ(world_open(&w), COR_ECORRUPT);
+    CHECK(names_place(&w.err, "0000000001.wal", 3 * WAL_PAGE + 2 * WAL_SECTOR));
+    world_free(&w);
+}
+
 /* Header and table of the batch are gone: the next batch repeats the table. */
 static void a_lost_batch_is_named_by_the_one_after_it(void)
 {
@@ -443,4 +455,5 @@ TEST_MAIN(TEST(every_flipped_bit_in_what_was_synced_is_found),
           TEST(a_payload_that_was_wrong_before_it_was_written_is_found),
           TEST(the_walk_tells_of_files_that_are_missing_or_foreign),
           TEST(the_walk_names_the_lost_entry_and_tells_of_all_others),
+          TEST(any_sector_of_a_later_batch_proves_that_the_one_before_was_synced),
           TEST(a_lost_batch_is_named_by_the_one_after_it), TEST(the_walk_tells_of_a_torn_tail))
