@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define TIME_MAX_MS 3600000u /* so that sums of times are far from any limit */
+
 static bool is_name_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -169,6 +171,10 @@ static enum cor_status check_times(const struct cor_options *o, struct cor_error
     uint64_t heartbeat = o->heartbeat_ms != 0 ? o->heartbeat_ms : 50;
     uint64_t min = o->election_min_ms != 0 ? o->election_min_ms : 250;
     uint64_t max = o->election_max_ms != 0 ? o->election_max_ms : 500;
+    if (max > TIME_MAX_MS || o->request_timeout_ms > TIME_MAX_MS) {
+        return error_set(err, COR_EINVAL, "%s: at most an hour",
+                         max > TIME_MAX_MS ? "--election" : "--request-timeout");
+    }
     if (min >= max) {
         return error_set(err, COR_EINVAL,
                          "--election: the smaller time (%llu ms) comes first, then the larger",

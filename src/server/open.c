@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GRACE_MS_MAX 3600000u
+
 /* ---- stopping -------------------------------------------------------------------------------------- */
 
 static void on_last(struct os_post *post)
@@ -149,8 +151,9 @@ static enum cor_status open_node(struct cor *c, const struct cor_options *o,
         .no_lease = o->default_reads_consistent,
         .request_timeout = o->request_timeout_ms * SERVER_NS_PER_MS,
         .memory_max = o->memory_max_bytes,
-        .history_ns =
-            o->history_ms == UINT64_MAX ? UINT64_MAX : o->history_ms * SERVER_NS_PER_MS,
+        .history_ns = o->history_ms > UINT64_MAX / SERVER_NS_PER_MS
+                          ? UINT64_MAX
+                          : o->history_ms * SERVER_NS_PER_MS,
         .history_bytes = o->history_bytes,
         .no_direct = o->no_direct_io,
         .arg = c,
@@ -312,7 +315,8 @@ static void on_stop(struct os_post *post)
 
 void cor_close(struct cor *c, uint64_t grace_ms)
 {
-    struct stop_post s = {{on_stop, NULL}, c, grace_ms * SERVER_NS_PER_MS};
+    uint64_t grace = grace_ms < GRACE_MS_MAX ? grace_ms : GRACE_MS_MAX;
+    struct stop_post s = {{on_stop, NULL}, c, grace * SERVER_NS_PER_MS};
     (void)pthread_mutex_lock(&c->mutex);
     if (!c->stopped) {
         os_loop_post(c->loop, &s.post);

@@ -136,6 +136,12 @@ static void names_and_times_have_their_form(void)
     CHECK_EQ(check_options(&o, &err), COR_OK);
     o.election_min_ms = 500; /* the largest is 500 by default */
     check_refused(&o, "--election");
+    o = good();
+    o.election_max_ms = UINT64_MAX;
+    check_refused(&o, "--election: at most an hour");
+    o = good();
+    o.request_timeout_ms = UINT64_MAX;
+    check_refused(&o, "--request-timeout: at most an hour");
 }
 
 TEST_MAIN(TEST(what_can_work_is_taken), TEST(addresses_are_host_and_port),
