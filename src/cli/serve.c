@@ -47,8 +47,9 @@ static const struct option own[] = {
      "where peers are heard, if not at its address in --cluster", OPTION_TEXT, true,
      AT(peer_listen), 0, 0, NULL},
     {"advertise", "HOST:PORT", NULL,
-     "client address told to the other members;\nnone: the first of --listen", OPTION_TEXT,
-     true, AT(advertise), 0, 0, NULL},
+     "client address told to the other members;\nnone: the first of --listen that is not "
+     "0.0.0.0",
+     OPTION_TEXT, true, AT(advertise), 0, 0, NULL},
     {"host-name", "NAME,...", NULL,
      "names, besides addresses, by which browsers may call this node\n(header Host); '*': any",
      OPTION_LIST, true, AT(host_names), 0, 0, NULL},

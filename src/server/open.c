@@ -129,6 +129,20 @@ static enum cor_status open_directory(struct cor *c, const struct cor_options *o
     return check_directory(c->fs, o->data_dir, err);
 }
 
+/* What to tell the others: as said, or the first listener that has an address. */
+static const char *client_address(const struct cor *c, const struct cor_options *o)
+{
+    if (o->advertise != NULL) {
+        return o->advertise;
+    }
+    for (size_t i = 0; i < c->n_listen; i++) {
+        if (strncmp(c->bound[i], "0.0.0.0:", 8) != 0 && strncmp(c->bound[i], "[::]:", 5) != 0) {
+            return c->bound[i];
+        }
+    }
+    return NULL;
+}
+
 static enum cor_status open_node(struct cor *c, const struct cor_options *o,
                                  struct cor_error *err)
 {
@@ -143,8 +157,7 @@ static enum cor_status open_node(struct cor *c, const struct cor_options *o,
         .members = members,
         .n_members = o->n_members,
         .peer_listen = o->peer_listen,
-        .client_address =
-            o->advertise != NULL ? o->advertise : (c->n_listen > 0 ? c->bound[0] : NULL),
+        .client_address = client_address(c, o),
         .heartbeat = o->heartbeat_ms * SERVER_NS_PER_MS,
         .election_min = o->election_min_ms * SERVER_NS_PER_MS,
         .election_max = o->election_max_ms * SERVER_NS_PER_MS,
