@@ -48,6 +48,8 @@ static struct {
     uint64_t seed;
 } present;
 
+/* Also called when an assertion of the code under test has failed: abort() then was called on this very thread, outside
+ * of stdio, so what a signal handler may not do otherwise is fine. NOLINTBEGIN(bugprone-signal-handler) */
 static void print_replay(FILE *out)
 {
     if (present.job->scenario != NULL) {
@@ -61,12 +63,12 @@ static void print_replay(FILE *out)
     (void)fprintf(out, "replay: coracle-sim --seed %" PRIu64 "\n", present.seed);
 }
 
-/* A failed assertion of the code under test: abort() was called on this thread, so stdio may be used. */
 static void on_abort(int number)
 {
     (void)number;
     print_replay(stderr);
 }
+/* NOLINTEND(bugprone-signal-handler) */
 
 static void run_one(FILE *trace, struct run_result *out)
 {

@@ -409,14 +409,10 @@ static void failed_sync(struct stage *s)
 
 /* ---- the list --------------------------------------------------------------------------------------------- */
 
-#define STORY(name, n_nodes, text)                                                             \
-    {                                                                                          \
-#name, text, n_nodes, name, false                                                      \
-    }
-#define COLD_STORY(name, n_nodes, text)                                                        \
-    {                                                                                          \
-#name, text, n_nodes, name, true                                                       \
-    }
+/* clang-format off */
+#define STORY(name, n_nodes, text)      {#name, text, name, n_nodes, false}
+#define COLD_STORY(name, n_nodes, text) {#name, text, name, n_nodes, true}
+/* clang-format on */
 
 static const struct scenario scenarios[] = {
     STORY(isolated_leader, 5, "a leader cut off from all others confirms and answers nothing"),

@@ -15,8 +15,8 @@ struct stage;
 
 struct scenario {
     const char *name, *text;
-    unsigned n_nodes;
     void (*play)(struct stage *s);
+    unsigned n_nodes;
     bool cold; /* begins with machines that are off; otherwise with a cluster that stands */
 };
 
