@@ -12,6 +12,7 @@
 #include "cli/bench.h"
 #include "cli/bench_http.h"
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "base/prng.h"
@@ -30,7 +31,7 @@
 #define RETRY_NS   (SECOND / 10) /* before a lost connection is made again */
 #define LINGER_NS  (5 * SECOND)  /* for the last answers */
 #define CONNECT_NS (5 * SECOND)  /* for the first connection of all */
-#define READ_ROOM  (64u * 1024u)
+#define READ_ROOM  65536u
 #define EVENTS_MAX 512
 
 struct endpoint {
@@ -514,6 +515,7 @@ static enum cor_status prepare(struct load *l, struct cor_error *err)
 enum cor_status bench_load(const struct bench_options *o, struct bench_result *r,
                            struct cor_error *err)
 {
+    COR_ASSERT(o->n_endpoints > 0);
     struct load *l = calloc(1, sizeof *l);
     if (l == NULL) {
         return error_set(err, COR_ENOMEM, "out of memory");
