@@ -17,7 +17,7 @@ bool node_can_forward(const struct node *n)
 {
     cor_node_id leader = n->info.leader;
     return n->raft != NULL && leader != 0 && leader != node_self_id(n) &&
-           peers_is_up(n->peers, node_peer_of_id(n, leader));
+           !n->members[leader - 1].leaving && peers_is_up(n->peers, node_peer_of_id(n, leader));
 }
 
 bool forward_send(struct node *n, struct request *r)
@@ -78,7 +78,7 @@ void forward_on_request(struct node *n, size_t peer, const struct peer_request *
     struct node_write write;
     struct request *r = NULL;
     enum cor_status st = COR_ENOTDONE;
-    if (node_leads(n) && n->phase == NODE_RUNNING) {
+    if (node_leads(n) && node_is_live(n)) { /* also while we stop: see stop.c */
         st = forward_decode(request->body, &write);
     }
     if (st == COR_OK) {

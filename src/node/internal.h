@@ -150,6 +150,8 @@ struct member {
     unsigned char cluster_id[16]; /* as it says; all zero: not formed */
     bool agrees;                  /* with form.cluster_id */
     bool refuses;                 /* refused us, and that will not heal by itself */
+    bool leaving;                 /* said that it is about to stop */
+    uint8_t byes;                 /* of ours that it has not answered */
     uint64_t traced;              /* acknowledged up to here, for the trace */
     uint64_t commit;              /* the highest it told of */
     uint64_t last_contact;        /* 0: never */
@@ -284,8 +286,10 @@ struct node {
     struct io_timer stop_timer;
     struct cor_error fatal;
     uint8_t stop_step; /* enum stop_step */
+    uint8_t goodbyes;  /* said to all others */
     bool fatal_told;
     uint64_t stop_at; /* what is pending then is given up */
+    uint64_t goodbye_until;
     void (*stop_done)(void *arg);
     void *stop_arg;
 
@@ -345,7 +349,7 @@ static inline bool node_takes_requests(const struct node *n)
     return n->phase == NODE_RUNNING || n->phase == NODE_FORMING;
 }
 
-/* The leader is another member, and can be spoken to. */
+/* The leader is another member, and takes requests as far as we know. */
 bool node_can_forward(const struct node *n);
 
 /* ---- open.c, form.c ---------------------------------------------------------------------------- */
@@ -454,6 +458,7 @@ void read_fill_info(const struct node *n, uint64_t now, struct node_read_info *o
 enum forward_kind {
     FORWARD_WRITE = 1,
     FORWARD_FORM = 2,
+    FORWARD_BYE = 3, /* pass nothing on to me any more: I am about to stop */
 };
 
 /* ---- apply.c, idle.c, state.c, stop.c ----------------------------------------------------------- */
@@ -473,6 +478,8 @@ void state_write(struct node *n,
 void stop_advance(struct node *n);
 void stop_finish(struct node *n);
 void stop_on_timer(struct io_timer *timer);
+void stop_on_bye(struct node *n, size_t peer, const struct peer_request *request);
+void stop_on_bye_answer(struct node *n, size_t peer);
 /* The node cannot go on. Told to the owner at the end of the turn. */
 void node_fail(struct node *n, const struct cor_error *err);
 void node_tell_fatal(struct node *n);

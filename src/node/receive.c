@@ -119,6 +119,8 @@ static void on_request(void *arg, size_t peer, const struct peer_request *reques
     struct node *n = arg;
     if (request->kind == FORWARD_FORM) {
         form_on_request(n, peer, request);
+    } else if (request->kind == FORWARD_BYE) {
+        stop_on_bye(n, peer, request);
     } else {
         forward_on_request(n, peer, request);
     }
@@ -129,6 +131,8 @@ static void on_answer(void *arg, size_t peer, const struct peer_request *answer)
     struct node *n = arg;
     if (answer->kind == FORWARD_FORM) {
         form_on_answer(n, peer, answer);
+    } else if (answer->kind == FORWARD_BYE) {
+        stop_on_bye_answer(n, peer);
     } else {
         forward_on_answer(n, peer, answer);
     }
@@ -142,6 +146,7 @@ static void on_up(void *arg, size_t peer)
     struct member *m = member_of(n, peer);
     m->links++;
     m->refuses = false;
+    m->leaving = false;
     if (n->phase == NODE_FORMING) {
         form_try(n);
     }
@@ -155,6 +160,7 @@ static void on_down(void *arg, size_t peer)
     struct member *m = member_of(n, peer);
     m->links++;
     m->agrees = false;
+    m->byes = 0;
     feed_reset(&m->feed);
     if (node_is_live(n)) {
         struct cor_raft_event event = {.type = COR_RAFT_EV_PEER_LOST,

@@ -126,9 +126,9 @@ void request_on_timer(struct io_timer *timer)
 {
     struct requests *q = CONTAINER_OF(timer, struct requests, timer);
     struct node *n = CONTAINER_OF(q, struct node, requests);
-    uint64_t now = io_now(n->io);
+    n->now = io_now(n->io);
     q->timer_at = 0;
-    while (q->n_armed > 0 && q->heap[0]->deadline <= now) {
+    while (q->n_armed > 0 && q->heap[0]->deadline <= n->now) {
         request_give_up(n, q->heap[0], COR_ETIMEDOUT);
     }
     set_timer(n);
@@ -206,6 +206,9 @@ void request_free(struct node *n, struct request *r)
     r->state = REQUEST_FREE;
     r->next = q->free;
     q->free = r;
+    if (n->stop_step == STOP_DRAINING) {
+        node_wake(n); /* perhaps it was the last one */
+    }
 }
 
 struct request *request_find(struct node *n, uint64_t id)

@@ -5,10 +5,18 @@
  * disk arrives; the log is marked as synced, so that the next start need not look for a torn tail; the state
  * file notes how far the log is committed, so that the next start need not wait for a leader to apply it;
  * the links close, which tells the others at once. A node that failed skips what is about the disk.
+ *
+ * A leader first says goodbye: the others keep their clients' writes from then on, for the next leader. It
+ * goes over both connections of a link, and what was passed on before it comes out before its answer; until
+ * then such writes are still taken. It says goodbye again after the last answer, to know that they arrived. So a stop in order fails nobody's write but those of clients that are
+ * connected to this node.
  */
 #include "node/internal.h"
 
-#define STOP_LOOK NODE_MS /* between two looks whether everything has come to rest */
+#define BYE_SIZE_DATA                                                                          \
+    4097u /* bytes: the least that peers_send_request() sends over the data connection */
+#define GOODBYE_PATIENCE (300 * NODE_MS)
+#define STOP_LOOK        NODE_MS /* between two looks whether everything has come to rest */
 
 /* ---- failure -------------------------------------------------------------------------------------- */
 
@@ -87,11 +95,75 @@ static void on_disconnected(void *arg)
     node_wake(n);
 }
 
+/* ---- goodbye ------------------------------------------------------------------------------------------- */
+
+static void say_goodbye(struct node *n)
+{
+    static const unsigned char padding[BYE_SIZE_DATA];
+    n->goodbyes++;
+    n->goodbye_until = n->now + GOODBYE_PATIENCE;
+    for (size_t i = 0; i < n->n_members; i++) {
+        size_t peer = i < n->self ? i : i - 1;
+        if (i == n->self || !peers_is_up(n->peers, peer)) {
+            continue;
+        }
+        struct peer_request q = {.id = 1, .kind = FORWARD_BYE, .timeout = NODE_S};
+        n->members[i].byes += peers_send_request(n->peers, peer, &q);
+        q.body = (struct cor_bytes){padding, sizeof padding};
+        n->members[i].byes += peers_send_request(n->peers, peer, &q);
+    }
+}
+
+void stop_on_bye(struct node *n, size_t peer, const struct peer_request *request)
+{
+    struct peer_request a = {.id = request->id, .kind = FORWARD_BYE, .body = request->body};
+    a.body.len = a.body.len < BYE_SIZE_DATA ? a.body.len : BYE_SIZE_DATA;
+    n->members[node_member_of_peer(n, peer)].leaving = true;
+    (void)peers_send_answer(n->peers, peer, &a); /* the same way back: as long as the request */
+}
+
+void stop_on_bye_answer(struct node *n, size_t peer)
+{
+    struct member *m = &n->members[node_member_of_peer(n, peer)];
+    if (m->byes > 0) {
+        m->byes--;
+    }
+    node_wake(n);
+}
+
+/* Goodbyes that are not answered, and may still be: a member that hangs is not waited for. */
+static bool awaits_goodbyes(const struct node *n)
+{
+    unsigned owed = 0;
+    for (size_t i = 0; i < n->n_members; i++) {
+        owed += n->members[i].byes;
+    }
+    return owed > 0 && n->now < n->goodbye_until;
+}
+
+/* ---- step by step ---------------------------------------------------------------------------------------- */
+
+/* False: requests or goodbyes are on their way, and there is time. */
+static bool is_drained(struct node *n)
+{
+    if (n->now >= n->stop_at || is_failed(n)) {
+        return true;
+    }
+    if (n->goodbyes == 0 && node_leads(n)) {
+        say_goodbye(n);
+    }
+    if (n->goodbyes == 1 && n->requests.n == 0 && !awaits_goodbyes(n)) {
+        say_goodbye(n); /* behind the last answers: when it is answered they have arrived */
+    }
+    return n->requests.n == 0 && !awaits_goodbyes(n);
+}
+
 static void drain(struct node *n)
 {
     hub_stop(n->hub);
-    if (n->requests.n > 0 && n->now < n->stop_at && !is_failed(n)) {
-        io_timer_set(n->io, &n->stop_timer, n->stop_at);
+    if (!is_drained(n)) {
+        bool soon = awaits_goodbyes(n) && n->goodbye_until < n->stop_at;
+        io_timer_set(n->io, &n->stop_timer, soon ? n->goodbye_until : n->stop_at);
         return;
     }
     request_give_up_all(n, COR_ESTOPPED);

@@ -382,6 +382,55 @@ static void a_stopped_leader_is_followed_at_once(void)
     CHECK(sum / 20 < 350 * SIM_MS);
 }
 
+#define FLYING 40u
+
+/* Clients of the other members notice nothing but a pause. */
+static void a_stop_of_the_leader_fails_no_write_of_the_others(void)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        ROW("seed %llu", (unsigned long long)seed);
+        struct cluster *c = cluster_formed(3, seed);
+        unsigned leader = cluster_leader(c);
+        static struct cluster_write w[FLYING];
+        static char big[6000];
+        memset(big, 'b', sizeof big - 1);
+        unsigned done = 0;
+        for (unsigned i = 0; i < FLYING; i++) {
+            w[i].n_done = 1;
+            w[i].st = COR_OK;
+        }
+        for (unsigned step = 0; step < 3000; step++) {
+            struct cluster_write *next = &w[step % FLYING];
+            cluster_await(c, next);
+            CHECK_EQ(next->st, COR_OK);
+            done += next->st == COR_OK;
+            unsigned node = (leader + step % 2) % 3 + 1;
+            cluster_begin_put(c, node, "a", step % 5 == 0 ? big : "1", next);
+            cluster_run(c, 10 * SIM_US);
+            if (step == 1000) {
+                node_stop(c->nodes[leader].node, SIM_S, cluster_on_stopped, &c->nodes[leader]);
+            }
+        }
+        CHECK_EQ(done, 3000u);
+        CHECK_EQ(c->nodes[leader].n_stopped, 1u);
+        cluster_run(c, SIM_S);
+        cluster_free(c);
+    }
+}
+
+static void a_stop_does_not_wait_for_a_member_that_hangs(void)
+{
+    struct cluster *c = cluster_formed(3, 1);
+    unsigned leader = cluster_leader(c);
+    host_pause(&c->nodes[leader % 3 + 1].host, false);
+    uint64_t began = c->world.now;
+    cluster_stop(c, leader, 30 * SIM_S);
+    CHECK(c->world.now - began < SIM_S);
+    host_resume(&c->nodes[leader % 3 + 1].host);
+    CHECK_EQ(cluster_put(c, leader % 3 + 1, "a", "1"), COR_OK);
+    cluster_free(c);
+}
+
 /* ---- time ---------------------------------------------------------------------------------------------- */
 
 static uint64_t cluster_time_after_a_write(struct cluster *c, unsigned node)
@@ -454,5 +503,7 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(a_rotten_entry_is_never_cut_off), TEST(a_stop_in_order_finishes_what_was_asked),
           TEST(a_stop_without_grace_says_what_is_unknown), TEST(a_node_stops_in_every_state),
           TEST(a_stopped_leader_is_followed_at_once),
+          TEST(a_stop_does_not_wait_for_a_member_that_hangs),
+          TEST(a_stop_of_the_leader_fails_no_write_of_the_others),
           TEST(cluster_time_goes_on_under_the_next_leader),
           TEST(the_leader_compacts_history_by_itself))
