@@ -247,7 +247,7 @@ static enum cor_status settle(struct wal *w, struct scan *s, const struct newest
     if (buffer == NULL) {
         return error_set(err, COR_ENOMEM, "out of memory");
     }
-    enum cor_status st = w->fs->ops->remove(w->fs, WAL_TEMP_NAME, NULL);
+    enum cor_status st = w->fs->ops->remove(w->fs, WAL_TEMP_NAME, err);
     st = st == COR_ENOTFOUND ? COR_OK : st;
     if (st == COR_OK) {
         st = open_for_writing(w, from, err);

@@ -125,6 +125,72 @@ static void what_was_acknowledged_survives_any_loss_of_power(void)
     }
 }
 
+/* Fail the k-th operation of the disk, for all k, until the start succeeds; after each, nothing is left open and the
+ * next start without a failure finds everything. */
+static void a_start_may_fail_at_any_operation_of_the_disk(void)
+{
+    for (unsigned formed = 0; formed < 2; formed++) {
+        struct cluster *c = cluster_new(1, 1);
+        struct cluster_node *n = &c->nodes[1];
+        if (formed) {
+            cluster_start(c, 1);
+            fill(c, 1, 0, 100);
+            cluster_power_off(c, 1, SIM_FATE_RANDOM);
+        }
+        unsigned failures = 0;
+        for (;;) {
+            ROW("formed %u, operation %u", formed, failures);
+            uint64_t begin = n->disk->ops;
+            n->disk->fail_at = begin + failures;
+            enum cor_status st = cluster_open(c, 1);
+            CHECK_EQ(n->disk->n_open == 0, st != COR_OK);
+            n->disk->fail_at = SIM_DISK_NEVER;
+            if (st == COR_OK && n->disk->ops < begin + failures) {
+                break; /* it did not come that far */
+            }
+            if (st == COR_OK) {
+                cluster_power_off(c, 1, SIM_FATE_RANDOM); /* it did without, or lost it later */
+            } else {
+                CHECK(st == COR_EIO || st == COR_ECORRUPT);
+                sim_disk_crash(n->disk,
+                               (struct sim_fate){.kind = SIM_FATE_RANDOM,
+                                                 .random = &c->world.random[SIM_RANDOM_DISK]});
+            }
+            failures++;
+            REQUIRE(failures < 2000);
+        }
+        CHECK(failures > 10);
+        CHECK(cluster_until(c, cluster_all_ready));
+        CHECK_TEXT(cluster_get(c, 1, NODE_READ_CONSISTENT, "k99"), formed ? value_of(99) : "-");
+        cluster_free(c);
+    }
+}
+
+static void a_start_on_a_full_or_read_only_disk_says_so(void)
+{
+    struct cluster *c = cluster_new(1, 1);
+    struct sim_disk *disk = c->nodes[1].disk;
+    disk->capacity = 10000;
+    CHECK_EQ(cluster_open(c, 1), COR_ENOSPACE);
+    disk->capacity = UINT64_MAX;
+    disk->read_only = true;
+    CHECK_EQ(cluster_open(c, 1), COR_EPERM);
+    disk->read_only = false;
+    cluster_start(c, 1);
+    CHECK(cluster_until(c, cluster_all_ready));
+    CHECK_EQ(cluster_put(c, 1, "a", "1"), COR_OK);
+    cluster_kill(c, 1);
+    disk->read_only = true;
+    uint64_t before = sim_disk_hash(disk);
+    CHECK_EQ(cluster_open(c, 1), COR_EPERM);
+    CHECK_EQ(sim_disk_hash(disk), before);
+    disk->read_only = false;
+    cluster_start(c, 1);
+    CHECK(cluster_until(c, cluster_all_ready));
+    CHECK_TEXT(cluster_get(c, 1, NODE_READ_DEFAULT, "a"), "1");
+    cluster_free(c);
+}
+
 /* ---- who lags ------------------------------------------------------------------------------------------ */
 
 static void a_member_that_was_away_catches_up_from_the_leaders_file(void)
@@ -494,6 +560,8 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(after_a_stop_in_order_a_node_applies_its_log_without_a_leader),
           TEST(requests_wait_until_a_restarted_node_has_caught_up),
           TEST(what_was_acknowledged_survives_any_loss_of_power),
+          TEST(a_start_may_fail_at_any_operation_of_the_disk),
+          TEST(a_start_on_a_full_or_read_only_disk_says_so),
           TEST(a_member_that_was_away_catches_up_from_the_leaders_file),
           TEST(a_member_that_diverged_by_terms_comes_back),
           TEST(a_full_disk_refuses_writes_serves_reads_and_heals),
