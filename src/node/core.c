@@ -12,57 +12,7 @@
  */
 #include "node/internal.h"
 
-#include "base/error.h"
 #include "base/hash.h"
-
-/* ---- room in the log ---------------------------------------------------------------------------- */
-
-static void tell_disk(struct node *n, bool full)
-{
-    if (n->disk_full == full || n->raft == NULL) {
-        return;
-    }
-    n->disk_full = full;
-    event_emit(n->events, full ? EVENT_ERROR : EVENT_INFO, "node",
-               full ? "disk_full" : "disk_has_room", event_u64("log_room", wal_room(n->wal)));
-    struct cor_raft_event event = {.type = COR_RAFT_EV_DISK, .disk = {.full = full}};
-    (void)core_step(n, &event, io_now(n->io), NULL);
-}
-
-static bool log_takes(const struct node *n, uint64_t bytes, uint64_t n_entries)
-{
-    uint64_t cost = NODE_LOG_UNIT_COST + bytes + n_entries * NODE_LOG_ENTRY_COST;
-    return cost <= wal_room(n->wal);
-}
-
-bool core_has_room(struct node *n, uint64_t bytes, uint64_t n_entries)
-{
-    if (n->memory_short ||
-        n->cache.bytes + bytes > n->options.cache_bytes_max + NODE_UNSYNCED_MAX) {
-        return false; /* or the disk does not keep up */
-    }
-    if (log_takes(n, bytes, n_entries)) {
-        return true;
-    }
-    if (wal_is_full(n->wal)) {
-        tell_disk(n, true);
-    }
-    return false;
-}
-
-void core_on_room(void *arg)
-{
-    struct node *n = arg;
-    if (!node_is_live(n)) {
-        return;
-    }
-    if (n->disk_full && !wal_is_full(n->wal)) {
-        tell_disk(n, false);
-    }
-    n->retry = true;
-    idle_refresh_disk_free(n);
-    node_wake(n);
-}
 
 /* ---- write --------------------------------------------------------------------------------------- */
 
@@ -149,14 +99,6 @@ static void take_noop(struct node *n, const struct cor_raft_update *u)
     put_in_unit(&n->wal_entries[0], u->write.first, keep(n, &e));
 }
 
-/* The core has taken what the log could not: nothing that follows can be trusted. */
-static void fail_write(struct node *n, enum cor_status st)
-{
-    struct cor_error err;
-    (void)error_set(&err, st, "the log takes no more: %s", cor_status_text(st));
-    node_fail(n, &err);
-}
-
 static void take_write(struct node *n, const struct cor_raft_update *u, uint64_t now,
                        const struct source *source)
 {
@@ -180,10 +122,7 @@ static void take_write(struct node *n, const struct cor_raft_update *u, uint64_t
             take_noop(n, u);
         }
     }
-    enum cor_status st = wal_write(n->wal, &unit);
-    if (st != COR_OK) {
-        fail_write(n, st);
-    }
+    log_write(n, &unit);
     idle_touch(n, now);
     node_wake(n); /* for the flush */
 }
@@ -305,6 +244,7 @@ enum cor_status core_step(struct node *n, struct cor_raft_event *event, uint64_t
         (void)step_once(n, &go_on, now, NULL);
     }
     n->stepping = false;
+    log_after_step(n);
     return st;
 }
 

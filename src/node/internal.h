@@ -4,6 +4,7 @@
  *     open.c      options, the data directory, putting the parts together; free
  *     form.c      a static cluster forms, once; who is welcome afterwards
  *     core.c      steps of the consensus core and what an update asks for: write, send, note
+ *     log.c       units into the log, and room there
  *     receive.c   what peers say
  *     feed.c      appends to peers: from the cache, or from the log file for who lags
  *     turn.c      the end of a turn: propose, ask, apply, answer, flush
@@ -55,7 +56,8 @@
 #define NODE_DISK_FREE_REFRESH (10 * NODE_S)
 /* What an entry may cost in the log besides its payload, and a unit besides its entries. */
 #define NODE_LOG_ENTRY_COST 96u
-#define NODE_LOG_UNIT_COST  (16u << 10)
+#define NODE_LOG_UNIT_COST  (128u << 10) /* and a reserve for the first entries of terms */
+#define NODE_HELD_MAX       64u
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -187,6 +189,14 @@ struct sent {
     uint32_t n;
 };
 
+/* A unit that found no room: see log.c. */
+struct held_unit {
+    uint64_t seq;
+    bool hard_state_changed;
+    struct cor_raft_hard_state hard_state;
+    struct wal_entry noop; /* index 0: none */
+};
+
 struct node {
     struct io *io;
     struct event_sink *events;
@@ -211,9 +221,10 @@ struct node {
     struct io_timer core_timer;
     uint64_t core_deadline, core_timer_at; /* 0: not set */
     struct sent sent[COR_RAFT_MEMBERS_MAX];
-    uint32_t n_sent;
+    uint32_t n_sent, n_held;
     bool stepping, more, disk_full;
     bool memory_short; /* not even room for a leader's first entry: take nothing new */
+    struct held_unit held[NODE_HELD_MAX];
     struct cache cache;
     uint64_t durable_seen;   /* for the trace */
     cor_node_id leader_seen; /* the last one that was known */
@@ -239,12 +250,12 @@ struct node {
     struct request_list fresh_reads, stale_reads, waiting_reads;
     struct read_group groups[NODE_GROUPS_MAX];
     uint32_t n_groups, n_granted, group_hint;
+    bool retry;    /* look again at those that wait, at the end of this turn */
+    bool retrying; /* that is being done */
+    bool retry_armed;
     uint64_t read_serial;
     uint64_t proposed_bytes;
     size_t memory_refused; /* bytes for which there was no memory last time */
-    bool retry;            /* look again at those that wait, at the end of this turn */
-    bool retrying;         /* that is being done */
-    bool retry_armed;
     struct io_timer retry_timer;
 
     /* Cluster time: stands at time_base when the clock shows time_base_at, while we lead. */
@@ -377,11 +388,16 @@ enum cor_status core_step(struct node *n, struct cor_raft_event *event, uint64_t
 void core_on_timer(struct io_timer *timer);
 void core_on_durable(void *arg, uint64_t seq);
 void core_on_wal_failed(void *arg, const struct cor_error *err);
-void core_on_room(void *arg);
+void core_trim_cache(struct node *n);
+
+/* ---- log.c ------------------------------------------------------------------------------------------ */
+
+void log_write(struct node *n, const struct wal_unit *unit);
+void log_after_step(struct node *n);
 /* Whether the log and our memory take @n_entries of @bytes together. If they do not because the disk is
  * full, the core is told. */
-bool core_has_room(struct node *n, uint64_t bytes, uint64_t n_entries);
-void core_trim_cache(struct node *n);
+bool log_has_room(struct node *n, uint64_t bytes, uint64_t n_entries);
+void log_on_room(void *arg);
 
 /* ---- receive.c, feed.c --------------------------------------------------------------------------- */
 

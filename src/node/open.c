@@ -344,7 +344,7 @@ static enum cor_status open_log(struct node *n, struct wal_recovered *found,
                             .arg = n,
                             .on_durable = core_on_durable,
                             .on_failed = core_on_wal_failed,
-                            .on_room = core_on_room};
+                            .on_room = log_on_room};
     memcpy(o.cluster_id, n->sb.cluster_id, sizeof o.cluster_id);
     enum cor_status st = wal_open(&o, found, err, &n->wal);
     if (st != COR_OK) {

@@ -61,7 +61,7 @@ static bool receive_append(struct node *n, const struct cor_raft_message *m,
     }
     /* Without room the core still takes it for what it says about entries that we have; without
      * the core knowing why, a new entry would be one too many. */
-    if (!core_has_room(n, bytes_of(m), m->n_entries) && !n->disk_full) {
+    if (!log_has_room(n, bytes_of(m), m->n_entries) && !n->disk_full) {
         return true;
     }
     if (!cache_reserve(&n->cache, m->n_entries)) {

@@ -174,7 +174,7 @@ static uint32_t fit_log(struct node *n, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         bytes += n->batch[i]->payload->len;
     }
-    while (count > 0 && !core_has_room(n, bytes, count)) {
+    while (count > 0 && !log_has_room(n, bytes, count)) {
         bytes -= n->batch[--count]->payload->len;
     }
     return count;

@@ -274,6 +274,46 @@ static void a_full_disk_refuses_writes_serves_reads_and_heals(void)
     cluster_free(c);
 }
 
+/* Each start takes a page or two of what is left. When nothing is, the node waits, and does not give up. */
+static void a_disk_that_stays_full_over_many_restarts_is_survived(void)
+{
+    struct cluster *c = cluster_new(1, 1);
+    struct cluster_node *n = &c->nodes[1];
+    cluster_start_all(c);
+    CHECK(cluster_until(c, cluster_all_ready));
+    n->disk->capacity = 3u << 20;
+    static char value[100000];
+    memset(value, 'v', sizeof value);
+    struct kv_op op =
+        cluster_put_op("big", (struct cor_bytes){(unsigned char *)value, sizeof value});
+    struct cluster_write w = {.st = COR_OK};
+    for (unsigned i = 0; i < 100 && w.st == COR_OK; i++) {
+        CHECK_EQ(cluster_begin_op(c, 1, &op, 0, &w), COR_OK);
+        cluster_await(c, &w);
+    }
+    CHECK_EQ(w.st, COR_ENOSPACE);
+    n->disk->capacity = sim_disk_used(n->disk);
+    unsigned n_served = 0;
+    for (unsigned i = 0; i < 50; i++) {
+        ROW("restart %u", i);
+        cluster_power_off(c, 1, SIM_FATE_RANDOM);
+        cluster_start(c, 1);
+        cluster_run(c, 2 * SIM_S);
+        CHECK_EQ(n->n_fatal, 0u);
+        n_served += strcmp(cluster_get(c, 1, NODE_READ_DEFAULT, "small"), "-") == 0;
+        CHECK(cluster_put(c, 1, "other", "1") != COR_EUNKNOWN);
+    }
+    CHECK(n_served >= 15 && n_served < 50);
+    n->disk->capacity = UINT64_MAX;
+    CHECK(cluster_until(c, cluster_all_ready));
+    CHECK_EQ(cluster_put(c, 1, "small", "1"), COR_OK);
+    cluster_stop(c, 1, SIM_S);
+    cluster_start(c, 1);
+    CHECK(cluster_until(c, cluster_all_ready));
+    CHECK_TEXT(cluster_get(c, 1, NODE_READ_CONSISTENT, "small"), "1");
+    cluster_free(c);
+}
+
 static void a_follower_with_a_full_disk_does_not_stop_the_others(void)
 {
     struct cluster *c = cluster_formed(3, 1);
@@ -565,6 +605,7 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(a_member_that_was_away_catches_up_from_the_leaders_file),
           TEST(a_member_that_diverged_by_terms_comes_back),
           TEST(a_full_disk_refuses_writes_serves_reads_and_heals),
+          TEST(a_disk_that_stays_full_over_many_restarts_is_survived),
           TEST(a_follower_with_a_full_disk_does_not_stop_the_others),
           TEST(a_failed_sync_stops_the_node_and_answers_everybody),
           TEST(a_leaders_slow_disk_does_not_hold_up_the_others),
