@@ -72,6 +72,8 @@ struct bench_floors {
     struct histogram append;                       /* one 4 KiB page, durable */
     uint64_t append_ns;                            /* measured for so long */
     struct histogram round_trip_1, round_trip_300; /* TCP on loopback, bytes each way */
+    struct histogram
+        write; /* the bare steps of a write: durable on two of three, and answered */
     uint64_t loop_ns, loop_leader_cpu_ns, loop_follower_cpu_ns; /* bare heartbeats */
 };
 

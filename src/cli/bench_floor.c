@@ -6,7 +6,7 @@
  * the log's own kind of write (whole 4 KiB pages into a file filled with zeros before, O_DIRECT with O_DSYNC),
  * blocking TCP on loopback, and three threads with an epoll loop each.
  */
-#include "cli/bench.h"
+#include "cli/bench_floor.h"
 
 #include "base/error.h"
 #include "base/format.h"
@@ -24,8 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE             4096u
-#define APPEND_PAGES     4096u /* 16 MiB, written over and over */
 #define APPEND_NS        UINT64_C(1500000000)
 #define ROUND_TRIPS      2000u
 #define ROUND_TRIP_PAIRS 10u /* fresh sockets and threads: the scheduler places each anew */
@@ -48,26 +46,26 @@ static enum cor_status io_failed(struct cor_error *err, const char *what)
 
 /* ---- durable append ------------------------------------------------------------------------------ */
 
-/* The file, full of zeros and synced: nothing is left to allocate. */
-static int open_zeroed(const char *path, unsigned char *page, bool *direct)
+int floor_open(const char *dir, const char *suffix, char *path, size_t size,
+               unsigned char *page, bool *direct)
 {
+    format_to(path, size, "%s/coracle-bench.%ld%s", dir, (long)getpid(), suffix);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         return -1;
     }
-    memset(page, 0, PAGE);
-    for (unsigned i = 0; i < APPEND_PAGES; i++) {
-        if (pwrite(fd, page, PAGE, (off_t)i * PAGE) != PAGE) {
-            (void)close(fd);
-            return -1;
-        }
+    memset(page, 0, FLOOR_PAGE);
+    bool ok = true;
+    for (unsigned i = 0; i < FLOOR_PAGES && ok; i++) {
+        ok = pwrite(fd, page, FLOOR_PAGE, (off_t)i * FLOOR_PAGE) == FLOOR_PAGE;
     }
-    if (fsync(fd) != 0) {
+    if (!ok || fsync(fd) != 0) {
         (void)close(fd);
+        (void)unlink(path);
         return -1;
     }
     int with = open(path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
-    *direct = with >= 0 && pwrite(with, page, PAGE, 0) == PAGE;
+    *direct = with >= 0 && pwrite(with, page, FLOOR_PAGE, 0) == FLOOR_PAGE;
     if (!*direct) {
         if (with >= 0) {
             (void)close(with);
@@ -82,20 +80,19 @@ static enum cor_status measure_append(const char *dir, struct bench_floors *f,
                                       struct cor_error *err)
 {
     char path[4096];
-    format_to(path, sizeof path, "%s/coracle-bench.%ld", dir, (long)getpid());
-    unsigned char *page = aligned_alloc(PAGE, PAGE);
+    unsigned char *page = aligned_alloc(FLOOR_PAGE, FLOOR_PAGE);
     if (page == NULL) {
         return error_set(err, COR_ENOMEM, "out of memory");
     }
     enum cor_status st = COR_OK;
-    int fd = open_zeroed(path, page, &f->direct);
+    int fd = floor_open(dir, "", path, sizeof path, page, &f->direct);
     if (fd < 0) {
         st = io_failed(err, path);
     }
-    memset(page, 0x5a, PAGE);
+    memset(page, 0x5a, FLOOR_PAGE);
     uint64_t begin = bench_now(), at = begin;
     for (unsigned i = 0; st == COR_OK && at - begin < APPEND_NS; i++) {
-        if (pwrite(fd, page, PAGE, (off_t)(i % APPEND_PAGES) * PAGE) != PAGE) {
+        if (pwrite(fd, page, FLOOR_PAGE, (off_t)(i % FLOOR_PAGES) * FLOOR_PAGE) != FLOOR_PAGE) {
             st = io_failed(err, path);
             break;
         }
@@ -107,16 +104,15 @@ static enum cor_status measure_append(const char *dir, struct bench_floors *f,
     f->has_append = st == COR_OK;
     if (fd >= 0) {
         (void)close(fd);
+        (void)unlink(path);
     }
-    (void)unlink(path);
     free(page);
     return st;
 }
 
 /* ---- round trip ---------------------------------------------------------------------------------- */
 
-/* Two connected TCP sockets on loopback. */
-static bool make_pair(int out[2])
+bool floor_pair(int out[2])
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
@@ -138,7 +134,7 @@ static bool make_pair(int out[2])
     return ok;
 }
 
-static bool read_all(int fd, unsigned char *out, size_t len)
+bool floor_read(int fd, unsigned char *out, size_t len)
 {
     while (len > 0) {
         ssize_t n = read(fd, out, len);
@@ -151,6 +147,11 @@ static bool read_all(int fd, unsigned char *out, size_t len)
     return true;
 }
 
+bool floor_send(int fd, const unsigned char *data, size_t len)
+{
+    return send(fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
 struct echo {
     int fd;
     size_t bytes;
@@ -160,8 +161,7 @@ static void *echo_thread(void *arg)
 {
     const struct echo *e = arg;
     unsigned char data[512];
-    while (read_all(e->fd, data, e->bytes) &&
-           send(e->fd, data, e->bytes, MSG_NOSIGNAL) == (ssize_t)e->bytes) {
+    while (floor_read(e->fd, data, e->bytes) && floor_send(e->fd, data, e->bytes)) {
     }
     return NULL;
 }
@@ -169,7 +169,7 @@ static void *echo_thread(void *arg)
 static enum cor_status ping_pong(size_t bytes, struct histogram *h, struct cor_error *err)
 {
     int fds[2];
-    if (!make_pair(fds)) {
+    if (!floor_pair(fds)) {
         return io_failed(err, "loopback");
     }
     struct echo echo = {fds[1], bytes};
@@ -181,8 +181,7 @@ static enum cor_status ping_pong(size_t bytes, struct histogram *h, struct cor_e
     bool ok = true;
     uint64_t at = bench_now();
     for (unsigned i = 0; i < ROUND_TRIPS && ok; i++) {
-        ok = send(fds[0], data, bytes, MSG_NOSIGNAL) == (ssize_t)bytes &&
-             read_all(fds[0], data, bytes);
+        ok = floor_send(fds[0], data, bytes) && floor_read(fds[0], data, bytes);
         uint64_t now = bench_now();
         histogram_add(h, now - at);
         at = now;
@@ -276,7 +275,7 @@ static enum cor_status measure_loop(struct bench_floors *f, struct cor_error *er
     struct loop loops[1 + FOLLOWERS] = {{.leads = true, .n = FOLLOWERS}};
     for (unsigned i = 0; i < FOLLOWERS; i++) {
         int fds[2];
-        if (!make_pair(fds)) {
+        if (!floor_pair(fds)) {
             return io_failed(err, "loopback");
         }
         loops[0].fds[i] = fds[0];
@@ -306,5 +305,6 @@ enum cor_status bench_floors(const char *dir, struct bench_floors *f, struct cor
 {
     enum cor_status st = measure_append(dir, f, err);
     st = st == COR_OK ? measure_round_trips(f, err) : st;
+    st = st == COR_OK ? floor_measure_write(dir, f, err) : st;
     return st == COR_OK ? measure_loop(f, err) : st;
 }

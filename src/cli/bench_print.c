@@ -102,6 +102,23 @@ static void print_answers(const struct bench_answers *a)
     (void)printf("\n");
 }
 
+/* One client's write beside the two floors it has: the sum of its parts, and the same steps done bare. */
+static void print_one_write(const struct bench_result *r, const struct bench_floors *f)
+{
+    uint64_t parts =
+        histogram_at(&f->append, 500000) + histogram_at(&f->round_trip_300, 500000);
+    uint64_t bare = histogram_at(&f->write, 500000);
+    uint64_t write = histogram_at(&r->latency, 500000);
+    if (parts == 0 || bare == 0) {
+        return;
+    }
+    (void)printf("%-16s", "one write");
+    print_time(write);
+    (void)printf(" is %.2f times append + round trip (", (double)write / (double)parts);
+    print_time(parts);
+    (void)printf("), %.2f times the bare write\n", (double)write / (double)bare);
+}
+
 static void print_floors(const struct bench_options *o, const struct bench_result *r,
                          const struct bench_floors *f)
 {
@@ -111,18 +128,12 @@ static void print_floors(const struct bench_options *o, const struct bench_resul
     print_latency("", &f->append);
     print_latency("round trip 1 B", &f->round_trip_1);
     print_latency("round trip 300 B", &f->round_trip_300);
+    print_latency("bare write", &f->write);
     (void)printf("%-16s%.3f %% of a core as leader, %.3f %% as follower\n", "heartbeat loop",
                  percent(f->loop_leader_cpu_ns, f->loop_ns),
                  percent(f->loop_follower_cpu_ns, f->loop_ns));
-    uint64_t floor =
-        histogram_at(&f->append, 500000) + histogram_at(&f->round_trip_300, 500000);
-    if (o->kind == BENCH_PUT && o->clients * o->pipeline == 1 && o->rate == 0 && floor > 0) {
-        (void)printf("%-16s", "one write");
-        print_time(histogram_at(&r->latency, 500000));
-        (void)printf(" is %.2f times append + round trip (",
-                     (double)histogram_at(&r->latency, 500000) / (double)floor);
-        print_time(floor);
-        (void)printf(")\n");
+    if (o->kind == BENCH_PUT && o->clients * o->pipeline == 1 && o->rate == 0) {
+        print_one_write(r, f);
     }
 }
 
@@ -190,6 +201,8 @@ static void print_json(const struct bench_options *o, const struct bench_result 
         json_latency("round_trip_1", &f->round_trip_1);
         (void)printf(",");
         json_latency("round_trip_300", &f->round_trip_300);
+        (void)printf(",");
+        json_latency("bare_write", &f->write);
         (void)printf(",\"heartbeat_loop\":{\"nanoseconds\":%" PRIu64
                      ",\"leader_cpu_ns\":%" PRIu64 ",\"follower_cpu_ns\":%" PRIu64 "}}",
                      f->loop_ns, f->loop_leader_cpu_ns, f->loop_follower_cpu_ns);
