@@ -32,9 +32,11 @@ static uint64_t reader_uint(struct reader *r, unsigned width)
     return v;
 }
 
+/* Most of what is decoded are varints of one byte, so this one has no loop. */
 uint8_t reader_u8(struct reader *r)
 {
-    return (uint8_t)reader_uint(r, 1);
+    const unsigned char *p = reader_skip(r, 1);
+    return p == NULL ? 0 : *p;
 }
 
 uint16_t reader_u16(struct reader *r)
