@@ -61,6 +61,8 @@ static const char *op_name(const struct kv_op *op)
         return "compact";
     case KV_OP_CHECK:
         return "check";
+    case KV_OP_NOTE:
+        return "note";
     }
     return "?";
 }
@@ -156,6 +158,9 @@ static void print_op(const struct kv_op *op)
     case KV_OP_CHECK:
         print_compare(&op->check);
         break;
+    case KV_OP_NOTE:
+        (void)printf("of %zu bytes", op->value.len);
+        break;
     }
 }
 
@@ -239,6 +244,9 @@ static void json_op(struct json_writer *w, const struct kv_op *op)
         break;
     case KV_OP_CHECK:
         json_compare(w, &op->check);
+        break;
+    case KV_OP_NOTE:
+        json_field_base64(w, "note_base64", op->value);
         break;
     }
     json_field_u64(w, "flags", op->flags);

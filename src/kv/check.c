@@ -118,7 +118,7 @@ static enum cor_status malformed(struct cor_error *err)
 
 static bool is_known_kind(uint8_t kind)
 {
-    return kind >= KV_OP_PUT && kind <= KV_OP_CHECK;
+    return kind >= KV_OP_PUT && kind <= KV_OP_NOTE;
 }
 
 /* ---- operations --------------------------------------------------------------------------------- */
@@ -163,6 +163,8 @@ static enum cor_status check_one(struct check *c, const struct kv_op *op, enum k
         return mode == KV_STEPWISE
                    ? check_compare(&op->check, c->err)
                    : error_set(c->err, COR_EINVAL, "a check belongs in a stepwise transaction");
+    case KV_OP_NOTE:
+        return COR_OK;
     }
     return COR_EFOREIGN;
 }

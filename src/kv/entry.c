@@ -151,6 +151,9 @@ void kv_encode_op(struct writer *w, const struct kv_op *op)
     case KV_OP_CHECK:
         kv_encode_compare(w, &op->check);
         break;
+    case KV_OP_NOTE:
+        writer_blob(w, op->value);
+        break;
     }
 }
 
@@ -189,6 +192,9 @@ void kv_decode_op(struct reader *r, struct kv_op *out)
         return;
     case KV_OP_CHECK:
         kv_decode_compare(r, &out->check);
+        return;
+    case KV_OP_NOTE:
+        out->value = reader_blob(r);
         return;
     }
     r->failed = true; /* an unknown kind: nobody knows where it ends */

@@ -94,6 +94,7 @@ enum kv_op_kind {
     KV_OP_TXN = 4,     /* nested; pre-state mode only */
     KV_OP_COMPACT = 5, /* revision: forget history below */
     KV_OP_CHECK = 6,   /* stepwise: fail the transaction unless the compare holds */
+    KV_OP_NOTE = 7,    /* value: changes nothing; an import keeps here what its entry was */
 };
 
 enum kv_op_flags {
@@ -150,7 +151,7 @@ struct kv_op {
     uint8_t kind;            /* enum kv_op_kind */
     uint32_t flags;          /* enum kv_op_flags */
     struct kv_range range;   /* PUT: the key in range.key */
-    struct cor_bytes value;  /* PUT */
+    struct cor_bytes value;  /* PUT, NOTE */
     struct cor_bytes attrs;  /* PUT: what only one dialect knows; at most 255 bytes */
     uint64_t lease;          /* PUT */
     uint64_t revision;       /* RANGE: 0 or a past revision; COMPACT */

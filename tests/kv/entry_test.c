@@ -87,6 +87,7 @@ static void operations_come_back_as_they_were(void)
                    .value = COR_BYTES_INIT("x")}},
         {.kind = KV_OP_CHECK,
          .check = {.range = one, .field = KV_COMPARE_MOD, .op = KV_EQUAL, .number = 4}},
+        {.kind = KV_OP_NOTE, .value = COR_BYTES_INIT("what it was")},
     };
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         ROW("operation %zu", i);
@@ -213,7 +214,7 @@ static void what_a_newer_version_may_mean_is_foreign(void)
     op = put_of("a", "v");
     op.flags = KV_OP_FLAGS_KNOWN + 1;
     CHECK_EQ(check_op(&op, NULL), COR_EFOREIGN);
-    op = (struct kv_op){.kind = KV_OP_CHECK + 1};
+    op = (struct kv_op){.kind = KV_OP_NOTE + 1};
     CHECK_EQ(check_op(&op, NULL), COR_EFOREIGN);
     op = (struct kv_op){.kind = KV_OP_CHECK,
                         .check = {.range.key = text("a"), .field = 9, .op = 1}};

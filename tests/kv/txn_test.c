@@ -353,6 +353,24 @@ static void steps_see_each_other(void)
     world_close(&w);
 }
 
+static void a_note_changes_nothing_and_stands_beside_what_does(void)
+{
+    struct world w;
+    world_open(&w);
+    put(&w, "a", "1");
+    struct kv_info before = info_of(&w);
+    struct kv_op note = {.kind = KV_OP_NOTE, .value = text("what it was")};
+    CHECK_EQ(apply_one(&w, &note), COR_OK);
+    CHECK_EQ(info_of(&w).revision, before.revision);
+    CHECK_EQ(info_of(&w).system_revision, before.system_revision);
+    CHECK_EQ(info_of(&w).hash, before.hash);
+    CHECK_EQ(info_of(&w).applied, before.applied + 1);
+    struct kv_op ops[] = {note, put_of("a", "2"), note};
+    CHECK_EQ(apply_ops(&w, steps_of(ops, 3)), COR_OK);
+    CHECK_BYTES(value_at(&w, "a", 0), text("2"));
+    world_close(&w);
+}
+
 static void one_failed_step_undoes_all_and_every_error_is_told(void)
 {
     struct world w;
@@ -586,6 +604,7 @@ TEST_MAIN(TEST(a_revision_is_an_entry_that_changed_something),
           TEST(a_range_in_a_transaction_sees_its_earlier_writes),
           TEST(nested_compares_see_the_state_before),
           TEST(a_key_changed_twice_has_two_events_of_one_revision), TEST(steps_see_each_other),
+          TEST(a_note_changes_nothing_and_stands_beside_what_does),
           TEST(one_failed_step_undoes_all_and_every_error_is_told),
           TEST(compaction_forgets_what_is_older),
           TEST(an_entry_past_its_deadline_changes_nothing),
