@@ -86,7 +86,8 @@ static void tell_disk(struct node *n, bool full)
     event_emit(n->events, full ? EVENT_ERROR : EVENT_INFO, "node",
                full ? "disk_full" : "disk_has_room", event_u64("log_room", wal_room(n->wal)));
     struct cor_raft_event event = {.type = COR_RAFT_EV_DISK, .disk = {.full = full}};
-    (void)core_step(n, &event, io_now(n->io), NULL);
+    /* At the end of a turn its own time: the steps that follow there have no later one. */
+    (void)core_step(n, &event, n->in_turn ? n->now : io_now(n->io), NULL);
 }
 
 void log_after_step(struct node *n)

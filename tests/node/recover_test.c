@@ -314,6 +314,45 @@ static void a_disk_that_stays_full_over_many_restarts_is_survived(void)
     cluster_free(c);
 }
 
+/* Writes come every @gap: at one of these the core hears of it in a turn that has entries to apply, too. */
+static void fill_disk_amid_writes(uint64_t gap)
+{
+    struct cluster *c = cluster_new(1, 1);
+    cluster_start_all(c);
+    CHECK(cluster_until(c, cluster_all_ready));
+    c->nodes[1].disk->capacity = 3u << 20;
+    c->nodes[1].host.turn_cost =
+        200 * SIM_US; /* so that syncs end and writes come in one turn */
+    static char value[20000];
+    memset(value, 'v', sizeof value);
+    struct kv_op op =
+        cluster_put_op("big", (struct cor_bytes){(unsigned char *)value, sizeof value});
+    static struct cluster_write w[300];
+    unsigned n_ok = 0, n_full = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(w); i++) {
+        CHECK_EQ(cluster_begin_op(c, 1, &op, 0, &w[i]), COR_OK);
+        cluster_run(c, gap);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(w); i++) {
+        cluster_await(c, &w[i]);
+        CHECK(w[i].st == COR_OK || w[i].st == COR_ENOSPACE);
+        n_ok += w[i].st == COR_OK;
+        n_full += w[i].st == COR_ENOSPACE;
+    }
+    CHECK(n_ok > 50 && n_full > 50);
+    c->nodes[1].disk->capacity = UINT64_MAX;
+    cluster_run(c, 5 * SIM_S);
+    CHECK_EQ(cluster_put(c, 1, "small", "1"), COR_OK);
+    cluster_free(c);
+}
+
+static void a_disk_that_fills_up_amid_writes_refuses_the_rest(void)
+{
+    for (uint64_t gap = 20 * SIM_US; gap <= 400 * SIM_US; gap += 20 * SIM_US) {
+        fill_disk_amid_writes(gap);
+    }
+}
+
 static void a_follower_with_a_full_disk_does_not_stop_the_others(void)
 {
     struct cluster *c = cluster_formed(3, 1);
@@ -606,6 +645,7 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(a_member_that_diverged_by_terms_comes_back),
           TEST(a_full_disk_refuses_writes_serves_reads_and_heals),
           TEST(a_disk_that_stays_full_over_many_restarts_is_survived),
+          TEST(a_disk_that_fills_up_amid_writes_refuses_the_rest),
           TEST(a_follower_with_a_full_disk_does_not_stop_the_others),
           TEST(a_failed_sync_stops_the_node_and_answers_everybody),
           TEST(a_leaders_slow_disk_does_not_hold_up_the_others),
