@@ -240,6 +240,9 @@ static void deaf_follower(struct stage *s)
     run_for(s, SIM_S);
     uint64_t term = c->judge.last[leader].term;
     net_cut(&c->net, leader, deaf, true);
+    run_for(
+        s,
+        2 * SIM_S); /* its log is as good as anybody's: only 4.2.3 stands between it and votes */
     for (unsigned i = 0; i < 20; i++) {
         expect(s, put(s, leader, i) == COR_OK, "the leader takes writes");
         run_for(s, 200 * SIM_MS);
