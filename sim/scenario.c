@@ -63,6 +63,9 @@ static void wait_for_agreement(struct stage *s)
 /* Client @client asks and does not wait. */
 static void ask(struct stage *s, unsigned client, struct op what)
 {
+    if (s->cluster.judge.failed) {
+        return; /* time stands still: the story is told to its end, to no effect */
+    }
     s->asked[client] = clients_ask(s->clients, client, &what);
 }
 
@@ -82,6 +85,9 @@ static void wait_for_answer(struct stage *s, unsigned client)
 
 static enum cor_status status_of(const struct stage *s, unsigned client)
 {
+    if (s->cluster.judge.failed) {
+        return COR_EUNKNOWN;
+    }
     return s->cluster.history.ops[s->asked[client]].status;
 }
 
