@@ -216,6 +216,8 @@ static struct cor_bytes value_of(struct clients *cl, size_t at)
     size_t max = world_chance(w, SIM_RANDOM_WORKLOAD, 20) ? cl->options.value_max : 100;
     max = max < cl->options.value_max ? max : cl->options.value_max;
     size_t len = (size_t)world_below(w, SIM_RANDOM_WORKLOAD, max + 1);
+    len = len > cl->options.value_min ? len : cl->options.value_min;
+    COR_ASSERT(len <= cl->options.value_max);
     return (struct cor_bytes){cl->value, word_value(at + 1, len, cl->value)};
 }
 
@@ -402,6 +404,12 @@ struct clients *clients_new(struct cluster *c, const struct client_options *opti
     }
     cluster_listen(c, (struct cluster_listener){.on_down = on_down, .arg = cl});
     return cl;
+}
+
+void clients_set_value_min(struct clients *cl, size_t min)
+{
+    COR_ASSERT(min <= cl->options.value_max);
+    cl->options.value_min = min;
 }
 
 void clients_stop(struct clients *cl)

@@ -32,7 +32,7 @@ struct client_options {
     uint64_t think;    /* mean time between an answer and the next request; 0: they only do what
                           clients_ask() says */
     uint64_t patience; /* for an answer */
-    size_t value_max;
+    size_t value_max, value_min;
     unsigned weights[N_WISHES];
 };
 
@@ -43,6 +43,8 @@ struct client_stats {
 struct clients;
 
 struct clients *clients_new(struct cluster *c, const struct client_options *options);
+/* Values written from now on have at least so many bytes. */
+void clients_set_value_min(struct clients *cl, size_t min);
 /* No new requests from now on. */
 void clients_stop(struct clients *cl);
 /* Nobody waits for an answer. */

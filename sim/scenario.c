@@ -12,6 +12,7 @@
 #define N_MESSAGE 12u
 #define N_HTTP    2u
 #define N_CLIENTS (N_MESSAGE + N_HTTP)
+#define BIG       700000u /* bytes of a value: two of them fill an append */
 #define PATIENCE  (20 * SIM_S)
 
 struct stage {
@@ -343,6 +344,114 @@ static void formation_crash(struct stage *s)
     wait_for_agreement(s);
 }
 
+/* Heal all cuts; what they held back is never delivered. */
+static void heal_and_forget(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    for (unsigned i = 1; i <= c->n; i++) {
+        for (unsigned k = 1; k < i; k++) {
+            net_reset(&c->net, i, k);
+        }
+    }
+    run_for(s, SIM_MS);
+    net_heal_all(&c->net);
+}
+
+/* @node leads, in a term after @term. */
+static bool leads_after(const struct stage *s, unsigned node, uint64_t term)
+{
+    const struct judge_view *v = &s->cluster.judge.last[node];
+    return cluster_is_up(&s->cluster, node) && v->life == s->cluster.nodes[node].life &&
+           v->leader && v->term > term;
+}
+
+/* Which node of @mask (bit i: node i) comes to lead after @term, at the very moment; 0: none. */
+static unsigned catch_leader(struct stage *s, unsigned mask, uint64_t term)
+{
+    struct cluster *c = &s->cluster;
+    uint64_t until = c->world.now + 10 * SIM_S;
+    while (c->world.now < until && !c->judge.failed) {
+        for (unsigned i = 1; i <= c->n; i++) {
+            if ((mask & (1u << i)) != 0 && leads_after(s, i, term)) {
+                return i;
+            }
+        }
+        run_for(s, 20 * SIM_US);
+    }
+    expect(s, false, "one of them comes to lead");
+    return 1;
+}
+
+/* Run until the log of @node is durable up to @index; false: it went past that at once. */
+static bool catch_durable(struct stage *s, unsigned node, uint64_t index)
+{
+    struct cluster *c = &s->cluster;
+    uint64_t until = c->world.now + 5 * SIM_S;
+    while (c->world.now < until && c->judge.last[node].durable < index && !c->judge.failed) {
+        run_for(s, 10 * SIM_US);
+    }
+    return c->judge.last[node].durable == index;
+}
+
+/*
+ * Dissertation, Figure 3.7 (3.6.2): an entry of an older term stands on a majority and is not committed; a later leader
+ * may replace it. Nodes 1 to 5 by their part: n[0] and n[1] hold the entry, n[2] gets it in the end, n[3] is cut off
+ * then, n[4] has the entry that replaces it.
+ */
+static void entry_of_an_older_term(struct stage *s)
+{
+    struct cluster *c = &s->cluster;
+    unsigned n[5] = {cluster_leader(c)};
+    n[1] = n[0] % 5 + 1;
+    unsigned rest = 0x3eu & ~(1u << n[0]) & ~(1u << n[1]);
+    for (unsigned i = 1; i <= 5; i++) {
+        net_cut(&c->net, n[0], i, (rest & (1u << i)) != 0);
+    }
+    uint64_t index = c->judge.last[n[0]].last + 1;
+    clients_set_value_min(s->clients, BIG);
+    ask(s, 0, (struct op){.kind = OP_PUT_TWO, .node = n[0], .key = 1, .key2 = 2});
+    expect(s, catch_durable(s, n[1], index) && c->judge.last[n[0]].durable == index,
+           "two hold the entry");
+    clients_set_value_min(s->clients, 0);
+    cluster_power_off(c, n[0], SIM_FATE_KEPT);
+    cluster_power_off(c, n[1], SIM_FATE_KEPT);
+
+    n[4] = catch_leader(s, rest, c->judge.last[n[0]].term);
+    uint64_t term = c->judge.last[n[4]].term;
+    isolate(s, n[4], true);
+    expect(s, catch_durable(s, n[4], index), "another leader has its own there, alone");
+    cluster_power_off(c, n[4], SIM_FATE_KEPT);
+
+    heal_and_forget(s);
+    (void)cluster_start(c, n[0]);
+    (void)cluster_start(c, n[1]);
+    unsigned leader = catch_leader(s, 1u << n[0] | 1u << n[1], term);
+    for (unsigned i = 1; i <= 5; i++) {
+        if ((rest & (1u << i)) != 0 && i != n[4]) {
+            n[2] = n[2] == 0 ? i : n[2];
+            n[3] = i;
+        }
+    }
+    isolate(s, n[3], true);
+    if (!catch_durable(s, n[2], index)) {
+        return; /* the leader's own entry came along: nothing to be seen */
+    }
+    cluster_power_off(c, n[2],
+                      SIM_FATE_LOST); /* its word is on the way; what followed is lost */
+    run_for(s, 20 * SIM_MS);
+    expect(s, c->judge.last[leader].commit < index,
+           "counting commits nothing of an older term");
+    cluster_power_off(c, n[0], SIM_FATE_KEPT);
+    cluster_power_off(c, n[1], SIM_FATE_KEPT);
+
+    heal_and_forget(s);
+    (void)cluster_start(c, n[4]);
+    (void)cluster_start(c, n[2]);
+    expect(s, catch_leader(s, 1u << n[4], term) == n[4], "who replaces it is elected");
+    cluster_start_all(c);
+    wait_for_agreement(s);
+}
+
 /* ---- disks ----------------------------------------------------------------------------------------------- */
 
 static void full_disk(struct stage *s)
@@ -428,6 +537,7 @@ static const struct scenario scenarios[] = {
     STORY(paused_leader, 3, "a stopped leader wakes up and answers nothing from the past"),
     STORY(leader_killed_mid_write, 3, "the leader loses power while it writes"),
     STORY(deaf_follower, 3, "a follower that hears nothing from the leader deposes nobody"),
+    STORY(entry_of_an_older_term, 5, "on a majority, and yet not committed: Figure 3.7"),
     STORY(majority_lost, 5, "a minority refuses, in time, and answers stale reads"),
     STORY(all_lose_power, 3, "all machines lose power together, five times"),
     STORY(wiped_member, 3, "an emptied directory is refused, the others go on"),
@@ -462,7 +572,7 @@ static void set_up(struct stage *s, const struct scenario *scenario, uint64_t se
                                      .n_http = N_HTTP,
                                      .n_keys = 16,
                                      .patience = PATIENCE,
-                                     .value_max = 3000};
+                                     .value_max = BIG};
     cluster_init(&s->cluster, seed, &options);
     s->cluster.world.trace = trace;
     s->clients = clients_new(&s->cluster, &clients);

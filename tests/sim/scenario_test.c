@@ -39,6 +39,11 @@ static void a_deaf_follower_deposes_nobody(void)
     play("deaf_follower");
 }
 
+static void an_entry_of_an_older_term_is_not_committed_by_counting(void)
+{
+    play("entry_of_an_older_term");
+}
+
 static void a_minority_refuses_in_time(void)
 {
     play("majority_lost");
@@ -80,15 +85,16 @@ static void every_scenario_has_its_test(void)
     while (scenario_at(n) != NULL) {
         n++;
     }
-    CHECK_EQ(n, 11);
+    CHECK_EQ(n, 12);
     CHECK(scenario_find("nothing of that name") == NULL);
 }
 
 TEST_MAIN(TEST(a_leader_cut_off_confirms_and_answers_nothing),
           TEST(a_stopped_leader_answers_nothing_from_the_past),
           TEST(a_leader_killed_while_it_writes_loses_nothing),
-          TEST(a_deaf_follower_deposes_nobody), TEST(a_minority_refuses_in_time),
-          TEST(all_machines_may_lose_power), TEST(an_emptied_directory_is_refused),
-          TEST(a_cluster_forms_through_power_losses),
+          TEST(a_deaf_follower_deposes_nobody),
+          TEST(an_entry_of_an_older_term_is_not_committed_by_counting),
+          TEST(a_minority_refuses_in_time), TEST(all_machines_may_lose_power),
+          TEST(an_emptied_directory_is_refused), TEST(a_cluster_forms_through_power_losses),
           TEST(full_disks_refuse_writes_and_recover), TEST(a_hanging_disk_costs_no_leadership),
           TEST(a_failed_sync_stops_its_node), TEST(every_scenario_has_its_test))
