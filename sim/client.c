@@ -44,6 +44,7 @@ struct clients {
     unsigned n;
     struct request *requests;
     struct client_stats stats;
+    size_t value_room;
     unsigned char *value; /* room for one */
     unsigned char *ops;
 };
@@ -191,7 +192,7 @@ static void encode_put(struct writer *w, uint32_t key, struct cor_bytes value)
 /* The operations of the write @op, in the buffer of @cl. */
 static struct cor_bytes encode(struct clients *cl, const struct op *op, struct cor_bytes value)
 {
-    struct writer w = writer_of(cl->ops, OPS_SIZE + 2 * cl->options.value_max);
+    struct writer w = writer_of(cl->ops, OPS_SIZE + 2 * cl->value_room);
     char text[WORD_KEY_SIZE + 1];
     word_key(op->key, text);
     if (op->kind == OP_DELETE) {
@@ -387,6 +388,7 @@ struct clients *clients_new(struct cluster *c, const struct client_options *opti
     cl->options = *options;
     cl->n = options->n_message + options->n_http;
     COR_ASSERT(cl->n >= 1 && cl->n <= CLIENTS_MAX);
+    cl->value_room = options->value_max;
     cl->value = malloc(options->value_max + WORD_VALUE_SIZE);
     cl->ops = malloc(OPS_SIZE + 2 * options->value_max);
     COR_ASSERT(cl->value != NULL && cl->ops != NULL);
@@ -406,10 +408,11 @@ struct clients *clients_new(struct cluster *c, const struct client_options *opti
     return cl;
 }
 
-void clients_set_value_min(struct clients *cl, size_t min)
+void clients_set_values(struct clients *cl, size_t min, size_t max)
 {
-    COR_ASSERT(min <= cl->options.value_max);
+    COR_ASSERT(min <= max && max <= cl->value_room);
     cl->options.value_min = min;
+    cl->options.value_max = max;
 }
 
 void clients_stop(struct clients *cl)

@@ -43,8 +43,8 @@ struct client_stats {
 struct clients;
 
 struct clients *clients_new(struct cluster *c, const struct client_options *options);
-/* Values written from now on have at least so many bytes. */
-void clients_set_value_min(struct clients *cl, size_t min);
+/* Values written from now on have so many bytes; @max at most what it was in the beginning. */
+void clients_set_values(struct clients *cl, size_t min, size_t max);
 /* No new requests from now on. */
 void clients_stop(struct clients *cl);
 /* Nobody waits for an answer. */

@@ -12,7 +12,8 @@
 #define N_MESSAGE 12u
 #define N_HTTP    2u
 #define N_CLIENTS (N_MESSAGE + N_HTTP)
-#define BIG       700000u /* bytes of a value: two of them fill an append */
+#define USUAL     3000u   /* bytes of a value at most */
+#define BIG       700000u /* two of them fill an append */
 #define PATIENCE  (20 * SIM_S)
 
 struct stage {
@@ -335,8 +336,11 @@ static void formation_crash(struct stage *s)
             expect(s, cluster_start(c, victim), "it starts after an interrupted start");
         }
     }
-    for (unsigned i = 1; i <= c->n; i++) { /* cuts that are still to come: never mind */
-        c->nodes[i].disk->cut_at = SIM_DISK_NEVER;
+    for (unsigned i = 1; i <= c->n; i++) {
+        c->nodes[i].disk->cut_at = SIM_DISK_NEVER; /* still to come: never mind */
+        if (c->nodes[i].disk->is_cut) {
+            cluster_power_off(c, i, SIM_FATE_RANDOM); /* it has only not noticed yet */
+        }
     }
     cluster_start_all(c);
     wait_for_leader(s);
@@ -408,11 +412,11 @@ static void entry_of_an_older_term(struct stage *s)
         net_cut(&c->net, n[0], i, (rest & (1u << i)) != 0);
     }
     uint64_t index = c->judge.last[n[0]].last + 1;
-    clients_set_value_min(s->clients, BIG);
+    clients_set_values(s->clients, BIG, BIG);
     ask(s, 0, (struct op){.kind = OP_PUT_TWO, .node = n[0], .key = 1, .key2 = 2});
     expect(s, catch_durable(s, n[1], index) && c->judge.last[n[0]].durable == index,
            "two hold the entry");
-    clients_set_value_min(s->clients, 0);
+    clients_set_values(s->clients, 0, USUAL);
     cluster_power_off(c, n[0], SIM_FATE_KEPT);
     cluster_power_off(c, n[1], SIM_FATE_KEPT);
 
@@ -576,6 +580,7 @@ static void set_up(struct stage *s, const struct scenario *scenario, uint64_t se
     cluster_init(&s->cluster, seed, &options);
     s->cluster.world.trace = trace;
     s->clients = clients_new(&s->cluster, &clients);
+    clients_set_values(s->clients, 0, USUAL);
     if (!scenario->cold) {
         cluster_start_all(&s->cluster);
         wait_for_leader(s);
