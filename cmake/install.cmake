@@ -9,7 +9,7 @@ endif()
 
 set(joined ${CMAKE_BINARY_DIR}/joined.o)
 set(archive ${CMAKE_BINARY_DIR}/libcoracle.a)
-set(rooms api node peer wal raft kv http json os io base)
+set(rooms api node peer wal raft goraft kv http json os io base)
 set(whole $<TARGET_FILE:m_server> $<TARGET_FILE:m_raft> $<TARGET_FILE:m_base>)
 set(parts)
 set(needs m_server)

@@ -9,6 +9,7 @@
 #include "json/scan.h"
 
 #include <json-c/json_object.h>
+#include <json-c/json_object_iterator.h>
 #include <json-c/json_tokener.h>
 
 #include <limits.h>
@@ -96,6 +97,25 @@ const struct json_value *json_member(const struct json_value *object, const char
         return NULL;
     }
     return value_of(found);
+}
+
+bool json_each(const struct json_value *object,
+               bool (*each)(void *arg, struct cor_bytes name, const struct json_value *v),
+               void *arg)
+{
+    if (!json_object_is_type(object_of(object), json_type_object)) {
+        return false;
+    }
+    struct json_object_iterator at = json_object_iter_begin(object_of(object));
+    struct json_object_iterator end = json_object_iter_end(object_of(object));
+    bool more = true;
+    while (more && json_object_iter_equal(&at, &end) == 0) {
+        const char *name = json_object_iter_peek_name(&at);
+        more = each(arg, (struct cor_bytes){(const unsigned char *)name, strlen(name)},
+                    value_of(json_object_iter_peek_value(&at)));
+        json_object_iter_next(&at);
+    }
+    return more;
 }
 
 size_t json_length(const struct json_value *array)

@@ -55,6 +55,11 @@ struct cor_bytes json_string_of(const struct json_value *v);
 /* The rest takes NULL for what is not there, and answers with NULL, false or 0 for what is of another
  * kind (a negative number is not a u64). */
 const struct json_value *json_member(const struct json_value *object, const char *name);
+/* Call @each for every member of @object, in their order, until it returns false. False: it did, or this is no
+ * object. */
+bool json_each(const struct json_value *object,
+               bool (*each)(void *arg, struct cor_bytes name, const struct json_value *v),
+               void *arg);
 size_t json_length(const struct json_value *array);
 const struct json_value *json_at(const struct json_value *array, size_t i);
 uint64_t json_get_u64(const struct json_value *v);
