@@ -37,25 +37,28 @@ static const struct option own[] = {
      0, 0, NULL},
     {"output", "FORM", "plain",
      "plain: the value, or lines KEY TAB VALUE; table; json: a line\nfor each; raw: the value "
-     "and "
-     "nothing else",
+     "of "
+     "one key and nothing else",
      OPTION_CHOICE, false, AT(client.form), 0, 0, "plain|json|table|raw"},
 };
 
 static void print_head(const struct get_values *v)
 {
     if (v->client.form == FORM_TABLE) {
-        (void)printf("%-28s %10s %8s  %s\n", "KEY", "REVISION", "VERSION", "VALUE");
+        (void)printf("%-28s %10s %8s%s\n", "KEY", "REVISION", "VERSION",
+                     v->keys_only ? "" : "  VALUE");
     }
 }
 
 static void print_row(const struct text_item *item)
 {
-    int width = 28 - (int)(item->key.len < 28 ? item->key.len : 28);
-    text_print_escaped(item->key);
-    (void)printf("%*s %10llu %8llu  ", width, "", (unsigned long long)item->mod_revision,
-                 (unsigned long long)item->version);
-    text_print_escaped(item->value);
+    size_t width = text_print_escaped(item->key);
+    (void)printf("%*s %10llu %8llu", width < 28 ? (int)(28 - width) : 0, "",
+                 (unsigned long long)item->mod_revision, (unsigned long long)item->version);
+    if (item->has_value) {
+        (void)fputs("  ", stdout);
+        text_print_escaped(item->value);
+    }
     (void)putchar('\n');
 }
 
@@ -153,19 +156,20 @@ static struct json_value *parse_between(const char *before, struct cor_bytes lin
     return v;
 }
 
-/* The first line, `{"revision":9,"index":7,"items":[`, and the last, `],"more":false}`. */
+/* The first line, `{"revision":9,"index":7,"items":[`, and the last, `],"more":false}`; one line for both when there is
+ * nothing between. */
 static bool take_frame(struct listing *l, struct cor_bytes line)
 {
-    bool first = line.ptr[0] == '{';
-    struct json_value *d =
-        first ? parse_between("", line, "]}") : parse_between("{\"items\":[", line, "");
-    const char *error = json_get_text(json_member(d, "error"));
+    bool first = line.ptr[0] == '{', last = line.ptr[line.len - 1] == '}';
+    struct json_value *d = parse_between(first ? "" : "{\"items\":[", line, last ? "" : "]}");
+    l->nonsense = d == NULL;
     if (first) {
         l->revision = json_get_u64(json_member(d, "revision"));
         l->nonsense = l->revision == 0;
-    } else {
-        l->whole = d != NULL && error[0] == '\0';
-        l->nonsense = d == NULL;
+    }
+    if (last && !l->nonsense) {
+        const char *error = json_get_text(json_member(d, "error"));
+        l->whole = error[0] == '\0';
         (void)error_set(&l->err, COR_EIO, "%s", error);
     }
     json_free(d);
@@ -277,6 +281,10 @@ static enum exit_code run(const struct invocation *i)
     }
     if (!v->prefix && (v->limit != 0 || v->keys_only)) {
         return command_fail(i, EXIT_USAGE, "--limit and --keys-only go with --prefix");
+    }
+    if (v->prefix && v->client.form == FORM_RAW) {
+        return command_fail(i, EXIT_USAGE,
+                            "--output raw is for one key; lines are --output plain or json");
     }
     struct client *c = client_new(&v->client);
     struct listing *l = calloc(1, sizeof *l);

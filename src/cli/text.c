@@ -54,19 +54,40 @@ void text_print(struct cor_bytes b)
     }
 }
 
-void text_print_escaped(struct cor_bytes b)
+/* How many bytes at @b are to be printed as \xNN; 0: the first is printed as it is. Besides what no terminal shows:
+ * U+0080 to U+009F, which some terminals obey. */
+static size_t escape_at(struct cor_bytes b, bool utf8)
+{
+    unsigned char c = b.ptr[0];
+    if (c == 0xc2 && utf8 && b.ptr[1] < 0xa0) {
+        return 2;
+    }
+    return c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8) ? 1 : 0;
+}
+
+size_t text_print_escaped(struct cor_bytes b)
 {
     bool utf8 = json_is_utf8(b);
-    for (size_t i = 0; i < b.len; i++) {
-        unsigned char c = b.ptr[i];
-        if (c == '\\') {
-            (void)fputs("\\\\", stdout);
-        } else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8)) {
-            (void)printf("\\x%02x", c);
-        } else {
-            (void)putchar(c);
+    size_t width = 0;
+    while (b.len > 0) {
+        size_t n = escape_at(b, utf8);
+        size_t used = n > 0 ? n : 1;
+        for (size_t i = 0; i < n; i++) {
+            (void)printf("\\x%02x", b.ptr[i]);
         }
+        if (n == 0 && b.ptr[0] == '\\') {
+            (void)putchar('\\');
+            width++;
+        }
+        if (n == 0) {
+            (void)putchar(b.ptr[0]);
+            width += (b.ptr[0] & 0xc0) != 0x80; /* the rest of a character takes no place */
+        }
+        width += 4 * n;
+        b.ptr += used;
+        b.len -= used;
     }
+    return width;
 }
 
 void text_print_json(struct json_writer *w)

@@ -33,8 +33,9 @@ void text_item_free(struct text_item *item);
 
 /* As they are, on stdout. */
 void text_print(struct cor_bytes b);
-/* On one line, whatever is in it: control characters, and everything that is not UTF-8, as \xNN. */
-void text_print_escaped(struct cor_bytes b);
+/* On one line, whatever is in it: control characters, and everything that is not UTF-8, as \xNN. Returns how many
+ * columns that took, where each character takes one. */
+size_t text_print_escaped(struct cor_bytes b);
 /* A whole document and a line end. */
 void text_print_json(struct json_writer *w);
 void text_json_item(struct json_writer *w, const struct text_item *item);

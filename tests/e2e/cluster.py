@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -18,13 +19,23 @@ import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CORACLE", str(ROOT / "build" / "release" / "coracle"))
+given_ports = set()
 
 
 def free_port():
-    """A loopback port nobody listens on. Held by nobody either: a later bind may still lose it."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A loopback port nobody listens on, and below those that the kernel gives to outgoing connections, so that none of
+    them takes it while its node is down."""
+    for _ in range(1000):
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_until(what, seconds, check, every=0.02):

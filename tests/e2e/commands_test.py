@@ -70,6 +70,25 @@ def put_get_and_delete():
         check("status names all", all(n in coracle(c, "status").decode() for n in ("n1", "n2", "n3", "Leader")))
 
 
+def listings_of_nothing_and_of_anything():
+    with Cluster(1) as c:
+        c.start()
+        for form, want in (("plain", b""), ("json", b""), ("table", b"KEY")):
+            check_eq(f"nothing, {form}", coracle(c, "get", "--prefix", "x", "--output", form)[:3], want)
+        for key, value in (("x/ascii", b"1"), ("x/\u00e4\u00f6", b"2"), ("x/t\tab\\", b"\x9b\xff\n"), ("x/\u009b", b"4")):
+            coracle(c, "put", key, "-", stdin=value)
+        plain = coracle(c, "get", "--prefix", "x").decode().splitlines()
+        check_eq("escaped", plain, ["x/ascii\t1", "x/t\\x09ab\\\\\t\\x9b\\xff\\x0a", "x/\\xc2\\x9b\t4",
+                                    "x/\u00e4\u00f6\t2"])
+        table = coracle(c, "get", "--prefix", "x", "--output", "table").decode().splitlines()
+        column = table[0].index("VALUE")
+        check_eq("aligned", [line[column:] for line in table[1:]], ["1", "\\x9b\\xff\\x0a", "4", "2"])
+        table = coracle(c, "get", "--prefix", "x", "--keys-only", "--output", "table").decode().splitlines()
+        check_eq("without values", [line.split()[-1] for line in table], ["VERSION", "1", "1", "1", "1"])
+        check_eq("raw", coracle(c, "get", "x/t\tab\\", "--output", "raw"), b"\x9b\xff\n")
+        coracle(c, "get", "--prefix", "x", "--output", "raw", code=2)
+
+
 def a_watch_goes_on_when_its_node_dies():
     with Cluster(3) as c:
         c.start()
@@ -146,5 +165,5 @@ def a_graceful_stop_ends_with_zero():
         check_eq("it is there", c.nodes[1].get("k", "consistent").body, b"v")
 
 
-run(put_get_and_delete, a_watch_goes_on_when_its_node_dies, offline_commands_read_a_directory,
+run(put_get_and_delete, listings_of_nothing_and_of_anything, a_watch_goes_on_when_its_node_dies, offline_commands_read_a_directory,
     mistakes_get_an_answer, a_graceful_stop_ends_with_zero)

@@ -6,15 +6,15 @@ import socket
 import subprocess
 import tempfile
 
-from cluster import BINARY, Cluster, free_port
+from cluster import BINARY, Cluster, free_port, wait_until
 from runner import Skip, check, check_eq, run
 
 USAGE = 2
 
 
-def serve(*arguments, directory, env=None, seconds=10, user=None):
+def serve(*arguments, directory, env=None, seconds=10, user=None, binary=BINARY):
     """Run `coracle serve`, which is expected to end by itself: exit code and what it said."""
-    line = [BINARY, "serve", "--data-dir", str(directory)] + list(arguments)
+    line = [binary, "serve", "--data-dir", str(directory)] + list(arguments)
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
                           env={**os.environ, **(env or {})}, user=user)
     return done.returncode, done.stderr.strip()
@@ -25,6 +25,16 @@ def listing(directory):
     if not directory.exists():
         return None
     return sorted((str(p.relative_to(directory)), p.stat().st_size) for p in directory.rglob("*"))
+
+
+def settled(directory):
+    """The listing once a node that has just started makes no more files ahead of need."""
+    seen = []
+
+    def same():
+        seen.append(listing(directory))
+        return seen[-1] if len(seen) > 5 and all(s == seen[-1] for s in seen[-5:]) else None
+    return wait_until(f"nothing new in {directory}", 10, same, every=0.1)
 
 
 class Place:
@@ -88,7 +98,7 @@ def two_processes_do_not_share_a_directory():
     with Cluster(1) as c:
         c.start()
         node = c.nodes[0]
-        before = listing(node.directory)
+        before = settled(node.directory)
         code, text = serve("--listen", f"127.0.0.1:{free_port()}", "--name", "n1", directory=node.directory)
         refused("a second process", code, text, str(node.directory))
         check_eq("nothing changed", listing(node.directory), before)
@@ -121,7 +131,8 @@ def a_directory_that_cannot_be_written_is_refused():
         locked = top / "locked"
         locked.mkdir(mode=0o755)
         top.chmod(0o755)
-        code, text = serve("--listen", f"127.0.0.1:{free_port()}", directory=locked, user=65534)
+        reachable = shutil.copy(BINARY, top)  # this checkout may be in a home that others may not enter
+        code, text = serve("--listen", f"127.0.0.1:{free_port()}", directory=locked, user=65534, binary=reachable)
         refused("a directory of somebody else", code, text, "locked")
         check_eq("nothing was made", listing(locked), [])
 
