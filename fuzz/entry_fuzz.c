@@ -3,7 +3,8 @@
  * entry_fuzz.c - bytes nobody vouches for, as entries of the log.
  *
  * The input is a list of pieces, each a length (one byte, times 4) and that many bytes of operations. Every
- * piece is checked and applied to a small store, and again to a second one that also holds roots.
+ * piece is checked and applied to a small store, and again to a second one that also holds roots. Every third one
+ * is numbered, in the session that the first entry opens, and applied twice: the second time must change nothing.
  * Beyond "does not crash": what kv_check_ops() accepts, kv_apply() accepts, and what it refuses leaves no
  * trace; both stores stay equal; every invariant holds; the memory stays within what the input can
  * account for; and an answer survives being encoded and decoded.
@@ -47,9 +48,10 @@ static void check_answer(struct pair *p, const struct kv_result *result)
     arena_init(&arena, p->decoded, 0);
 }
 
-static void apply(struct pair *p, struct cor_bytes ops)
+static void apply(struct pair *p, uint64_t number, struct cor_bytes ops)
 {
-    struct entry_header h = {.cluster_time = p->index};
+    struct entry_header h = {
+        .cluster_time = p->index, .session = number == 0 ? 0 : 1, .number = number};
     size_t n = entry_header_encode(&h, p->entry);
     memcpy(p->entry + n, ops.ptr, ops.len);
     struct cor_bytes entry = {p->entry, n + ops.len};
@@ -74,6 +76,29 @@ static void apply(struct pair *p, struct cor_bytes ops)
         COR_ASSERT(after[0].hash == before.hash);
         COR_ASSERT(after[0].applied == before.applied);
     }
+}
+
+static void apply_twice(struct pair *p, uint64_t number, struct cor_bytes ops)
+{
+    struct kv_info before, after;
+    apply(p, number, ops);
+    kv_get_info(p->kv[0], &before);
+    apply(p, number, ops);
+    kv_get_info(p->kv[0], &after);
+    COR_ASSERT(after.revision == before.revision);
+    COR_ASSERT(after.system_revision == before.system_revision);
+    COR_ASSERT(after.compacted == before.compacted);
+}
+
+static void open_session(struct pair *p)
+{
+    unsigned char bytes[64];
+    struct writer w = writer_of(bytes, sizeof bytes);
+    kv_encode_one(&w, &(struct kv_op){.kind = KV_OP_SESSION,
+                                      .session_do = KV_SESSION_OPEN,
+                                      .number = KV_SESSION_IDLE_MAX});
+    COR_ASSERT(writer_ok(&w));
+    apply(p, 0, (struct cor_bytes){bytes, w.used});
 }
 
 static void shuffle_root(struct pair *p, unsigned char length)
@@ -103,11 +128,17 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     p->kv[0] = kv_new(&options);
     p->kv[1] = kv_new(&options);
     COR_ASSERT(p->kv[0] != NULL && p->kv[1] != NULL);
+    open_session(p);
     size_t at = 0;
     while (at < size) {
         unsigned char length = data[at++];
         size_t len = (size_t)length * 4 < size - at ? (size_t)length * 4 : size - at;
-        apply(p, (struct cor_bytes){data + at, len});
+        struct cor_bytes piece = {data + at, len};
+        if (length % 3 == 0) {
+            apply_twice(p, p->index, piece);
+        } else {
+            apply(p, 0, piece);
+        }
         shuffle_root(p, length);
         at += len;
     }

@@ -36,7 +36,10 @@
     X(EFUTURE, 22, "the requested revision is in the future")                                  \
     X(EEXPIRED, 23, "past its deadline; not done")                                             \
     X(ENEEDTERM, 24, "the core needs terms of older entries from the host")                    \
-    X(ECONFLICT, 25, "a condition of the transaction did not hold")
+    X(ECONFLICT, 25, "a condition of the transaction did not hold")                            \
+    X(ENOSESSION, 26, "no such client session: closed, expired, or never opened")              \
+    X(EREUSED, 27, "this request number was used for another request")                         \
+    X(EFORGOTTEN, 28, "the answer to this request number is no longer kept")
 
 enum cor_status {
 #define X(name, number, text) COR_##name = number,

@@ -245,6 +245,17 @@ static struct failure failure_of(enum cor_status st)
         return (struct failure){404, "key_not_found", "no such key"};
     case COR_ECONFLICT:
         return (struct failure){409, "conflict", "the key is at another revision"};
+    case COR_ENOSESSION:
+        return (struct failure){410, "no_session",
+                                "no such session: closed, expired, or never opened; nothing "
+                                "was done now, of an earlier attempt nobody knows"};
+    case COR_EREUSED:
+        return (struct failure){409, "number_reused",
+                                "this number was used for another request; nothing was done"};
+    case COR_EFORGOTTEN:
+        return (struct failure){410, "answer_forgotten",
+                                "the answer to this number is no longer kept; nothing was done "
+                                "now, of an earlier attempt nobody knows"};
     case COR_OK:
     case COR_ENOTDONE:
     case COR_EEXPIRED:

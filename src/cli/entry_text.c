@@ -63,6 +63,21 @@ static const char *op_name(const struct kv_op *op)
         return "check";
     case KV_OP_NOTE:
         return "note";
+    case KV_OP_SESSION:
+        return "session";
+    }
+    return "?";
+}
+
+static const char *session_do_name(const struct kv_op *op)
+{
+    switch ((enum kv_session_do)op->session_do) {
+    case KV_SESSION_OPEN:
+        return "open";
+    case KV_SESSION_CLOSE:
+        return "close";
+    case KV_SESSION_EXPIRE:
+        return "expire";
     }
     return "?";
 }
@@ -136,6 +151,16 @@ static void print_compare(const struct kv_compare *c)
     }
 }
 
+static void print_session(const struct kv_op *op)
+{
+    (void)fputs(session_do_name(op), stdout);
+    if (op->session_do == KV_SESSION_OPEN) {
+        (void)printf(" for %" PRIu64 " ns idle", op->number);
+    } else if (op->session_do == KV_SESSION_CLOSE) {
+        (void)printf(" %" PRIu64, op->number);
+    }
+}
+
 static void print_op(const struct kv_op *op)
 {
     (void)printf("%s ", op_name(op));
@@ -160,6 +185,9 @@ static void print_op(const struct kv_op *op)
         break;
     case KV_OP_NOTE:
         (void)printf("of %zu bytes", op->value.len);
+        break;
+    case KV_OP_SESSION:
+        print_session(op);
         break;
     }
 }
@@ -247,6 +275,10 @@ static void json_op(struct json_writer *w, const struct kv_op *op)
         break;
     case KV_OP_NOTE:
         json_field_base64(w, "note_base64", op->value);
+        break;
+    case KV_OP_SESSION:
+        json_field_text(w, "do", session_do_name(op));
+        json_field_u64(w, "number", op->number);
         break;
     }
     json_field_u64(w, "flags", op->flags);

@@ -46,6 +46,7 @@ static void take_op(struct goraft_expressed *out, const struct kv_op *op, bool *
         return;
     case KV_OP_RANGE:
     case KV_OP_COMPACT: /* of history, of which goraft has none */
+    case KV_OP_SESSION: /* nor of sessions; what is written in one is refused below */
         return;
     case KV_OP_DELETE:
         refuse(out, "it deletes");

@@ -114,6 +114,9 @@ static void exec_op(struct exec *x, const struct kv_op *op, struct kv_op_result 
     case KV_OP_COMPACT:
         x->kv->compacted = op->revision;
         return;
+    case KV_OP_SESSION:
+        session_exec(x, op, result);
+        return;
     case KV_OP_TXN: /* apply.c's own */
     case KV_OP_CHECK:
     case KV_OP_NOTE:
@@ -291,6 +294,20 @@ static void execute(struct exec *x, struct cor_bytes ops, struct kv_result *out)
     }
 }
 
+void apply_once(struct exec *x, const struct entry_header *h, struct cor_bytes ops,
+                struct kv_result *out)
+{
+    struct kv *kv = x->kv;
+    if (h->deadline != 0 && h->deadline < kv->cluster_time) {
+        out->status = COR_EEXPIRED;
+    } else {
+        execute(x, ops, out);
+        commit(kv);
+    }
+    out->revision = kv->revision;
+    out->system_revision = kv->system_revision;
+}
+
 enum cor_status kv_apply(struct kv *kv, uint64_t index, struct cor_bytes entry,
                          struct arena *arena, struct kv_result *result)
 {
@@ -311,15 +328,12 @@ enum cor_status kv_apply(struct kv *kv, uint64_t index, struct cor_bytes entry,
     struct kv_result out = {.status = COR_OK};
     struct exec x = {.kv = kv, .arena = result == NULL ? NULL : arena, .index = index};
     uint64_t compacted = kv->compacted;
-    if (header.deadline != 0 && header.deadline < kv->cluster_time) {
-        out.status = COR_EEXPIRED;
+    if (header.session != 0) {
+        session_apply(&x, &header, ops, &out);
     } else {
-        execute(&x, ops, &out);
-        commit(kv);
+        apply_once(&x, &header, ops, &out);
     }
     (void)kv_tend(kv, kv->compacted != compacted ? TEND_AT_COMPACT : TEND_PER_ENTRY);
-    out.revision = kv->revision;
-    out.system_revision = kv->system_revision;
     if (result == NULL) {
         return COR_OK;
     }

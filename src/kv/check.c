@@ -31,7 +31,7 @@ struct check {
     struct cor_error *err;
     uint32_t n_ops, n_compares, n_txns;
     uint32_t n_puts, n_deletes;
-    bool compacts;
+    bool alone;                        /* there is an operation that must be the only one */
     uint32_t trail[ENTRY_DEPTH_MAX];   /* of the operation being read */
     struct change changes[KV_OPS_MAX]; /* puts from the front, deletions from the back */
 };
@@ -40,7 +40,7 @@ struct check {
 
 static enum cor_status check_table(uint8_t table, struct cor_error *err)
 {
-    return table < KV_N_TABLES
+    return table < KV_TABLE_CLIENTS
                ? COR_OK
                : error_set(err, COR_EFOREIGN, "table %u is unknown to this version", table);
 }
@@ -118,7 +118,27 @@ static enum cor_status malformed(struct cor_error *err)
 
 static bool is_known_kind(uint8_t kind)
 {
-    return kind >= KV_OP_PUT && kind <= KV_OP_NOTE;
+    return kind >= KV_OP_PUT && kind <= KV_OP_SESSION;
+}
+
+static enum cor_status check_session(const struct kv_op *op, struct cor_error *err)
+{
+    bool fits = true;
+    switch ((enum kv_session_do)op->session_do) {
+    case KV_SESSION_OPEN:
+        fits = op->number >= KV_SESSION_IDLE_MIN && op->number <= KV_SESSION_IDLE_MAX;
+        break;
+    case KV_SESSION_CLOSE:
+        fits = op->number != 0;
+        break;
+    case KV_SESSION_EXPIRE:
+        fits = op->number == 0;
+        break;
+    default:
+        return error_set(err, COR_EFOREIGN, "session operation %u is unknown to this version",
+                         op->session_do);
+    }
+    return fits ? COR_OK : error_set(err, COR_EINVAL, "a session may be idle for 1 s to a day");
 }
 
 /* ---- operations --------------------------------------------------------------------------------- */
@@ -153,7 +173,7 @@ static enum cor_status check_one(struct check *c, const struct kv_op *op, enum k
     case KV_OP_RANGE:
         return check_range(&op->range, c->err);
     case KV_OP_COMPACT:
-        c->compacts = true;
+        c->alone = true;
         return COR_OK;
     case KV_OP_TXN:
         return mode == KV_PRE_STATE
@@ -165,6 +185,9 @@ static enum cor_status check_one(struct check *c, const struct kv_op *op, enum k
                    : error_set(c->err, COR_EINVAL, "a check belongs in a stepwise transaction");
     case KV_OP_NOTE:
         return COR_OK;
+    case KV_OP_SESSION:
+        c->alone = true;
+        return check_session(op, c->err);
     }
     return COR_EFOREIGN;
 }
@@ -363,7 +386,7 @@ enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err)
     struct check c; /* large, so only what is read before it is written begins as zero */
     c.err = err;
     c.n_ops = c.n_compares = c.n_txns = c.n_puts = c.n_deletes = 0;
-    c.compacts = false;
+    c.alone = false;
     memset(c.trail, 0, sizeof c.trail);
     struct reader r = reader_of(ops);
     enum cor_status st = check_mode(&c, &r);
@@ -373,8 +396,10 @@ enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err)
     if (!reader_done(&r)) {
         return malformed(err);
     }
-    if (c.compacts && c.n_ops > 1) {
-        return error_set(err, COR_EINVAL, "a compaction stands alone in its entry");
+    if (c.alone && c.n_ops > 1) {
+        return error_set(
+            err, COR_EINVAL,
+            "a compaction, or what is done to a session, stands alone in its entry");
     }
     return check_duplicates(&c);
 }

@@ -154,6 +154,10 @@ void kv_encode_op(struct writer *w, const struct kv_op *op)
     case KV_OP_NOTE:
         writer_blob(w, op->value);
         break;
+    case KV_OP_SESSION:
+        writer_u8(w, op->session_do);
+        writer_varint(w, op->number);
+        break;
     }
 }
 
@@ -195,6 +199,10 @@ void kv_decode_op(struct reader *r, struct kv_op *out)
         return;
     case KV_OP_NOTE:
         out->value = reader_blob(r);
+        return;
+    case KV_OP_SESSION:
+        out->session_do = reader_u8(r);
+        out->number = reader_varint(r);
         return;
     }
     r->failed = true; /* an unknown kind: nobody knows where it ends */

@@ -58,14 +58,16 @@ enum kv_table {
     KV_TABLE_SERVICES = 5,
     KV_TABLE_CHECKS = 6,
     KV_TABLE_EVENTS = 7,
-    KV_N_TABLES = 8,
+    KV_TABLE_CLIENTS = 8, /* client sessions (D12): the store's own, see session.c. No operation
+                             names it, and no revision counts its changes */
+    KV_N_TABLES = 9,
 };
 
 struct entry_header {
     uint8_t dialect;        /* enum entry_dialect */
     uint64_t flags;         /* 0; room */
     uint64_t session;       /* client session (D12); 0: none */
-    uint64_t number;        /* of the request in it */
+    uint64_t number;        /* of the request in it, from 1 */
     uint64_t principal;     /* who asked; 0: authentication is off */
     uint64_t auth_revision; /* of the permissions checked at the door; checked again at apply */
     uint64_t deadline; /* in cluster time, ns; 0: none. Past it the entry applies as expired */
@@ -95,7 +97,17 @@ enum kv_op_kind {
     KV_OP_COMPACT = 5, /* revision: forget history below */
     KV_OP_CHECK = 6,   /* stepwise: fail the transaction unless the compare holds */
     KV_OP_NOTE = 7,    /* value: changes nothing; an import keeps here what its entry was */
+    KV_OP_SESSION = 8, /* session_do number: client sessions (D12) */
 };
+
+enum kv_session_do {
+    KV_SESSION_OPEN = 1, /* number: how long it may be idle, ns. The result's count: its id */
+    KV_SESSION_CLOSE,    /* number: its id */
+    KV_SESSION_EXPIRE,   /* all that have been idle for too long, by cluster time */
+};
+
+#define KV_SESSION_IDLE_MIN UINT64_C(1000000000)            /* 1 s */
+#define KV_SESSION_IDLE_MAX (UINT64_C(86400) * 1000000000u) /* a day */
 
 enum kv_op_flags {
     KV_IF_CHANGED =
@@ -158,6 +170,8 @@ struct kv_op {
     uint64_t limit;          /* RANGE: 0: none */
     struct kv_compare check; /* CHECK */
     struct cor_bytes txn;    /* TXN: counts, compares, then, else; as after the mode byte */
+    uint8_t session_do;      /* SESSION: enum kv_session_do */
+    uint64_t number;         /* SESSION */
 };
 
 /*
@@ -191,7 +205,7 @@ void kv_decode_txn_head(struct reader *r, struct kv_txn_head *out);
  * Check @ops as kv_apply() will read them: well-formed, limits, known kinds, and for a pre-state
  * transaction etcd's rule of duplicates: no key put twice, nor put and deleted, where both can
  * happen together. (As in etcd, a deletion "from key on" does not count, nor does a nested deletion
- * after a nested put.) A compaction stands alone in its entry. What this accepts, kv_apply() accepts.
+ * after a nested put.) A compaction stands alone in its entry, and so does what is done to a session. What this accepts, kv_apply() accepts.
  * COR_OK; COR_EPROTO; COR_EFOREIGN; COR_ETOOBIG; COR_EINVAL (@err).
  */
 MUST_USE enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err);

@@ -136,6 +136,9 @@ enum cor_status exec_precondition(const struct exec *x, const struct kv_op *op)
                : op->revision > x->kv->revision ? COR_EFUTURE
                                                 : COR_OK;
     }
+    if (op->kind == KV_OP_SESSION) {
+        return session_precondition(x->kv, op);
+    }
     return COR_OK;
 }
 

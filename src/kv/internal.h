@@ -61,8 +61,10 @@ struct kv {
     void *on_change_arg;
     uint64_t applied, revision, system_revision, compacted, cluster_time;
     uint64_t history_bytes, live_bytes, side_bytes;
-    uint64_t content;    /* sum of the hashes of all live records */
-    uint32_t drain_slot; /* how far the sparse slab has been emptied */
+    uint64_t content;        /* sum of the hashes of all live records */
+    uint32_t drain_slot;     /* how far the sparse slab has been emptied */
+    uint64_t session_expiry; /* no session expires before; UINT64_MAX: there is none */
+    struct session_scratch *session_scratch; /* session.c; NULL: not needed yet */
 };
 
 static inline const unsigned char *kv_at(const struct kv *kv, slab_ref ref)
@@ -120,5 +122,21 @@ void exec_put(struct exec *x, const struct kv_op *op, struct kv_op_result *resul
 void exec_delete(struct exec *x, const struct kv_op *op, struct kv_op_result *result);
 void exec_range(struct exec *x, const struct kv_op *op, struct kv_op_result *result);
 void exec_undo(struct exec *x);
+
+/* ---- apply.c ---- */
+
+/* Execute the entry whatever its session says, unless its deadline is over. */
+void apply_once(struct exec *x, const struct entry_header *h, struct cor_bytes ops,
+                struct kv_result *out);
+
+/* ---- session.c ---- */
+
+/* An entry with a session: execute it when its number is seen first, later answer from the table. */
+void session_apply(struct exec *x, const struct entry_header *h, struct cor_bytes ops,
+                   struct kv_result *out);
+enum cor_status session_precondition(const struct kv *kv, const struct kv_op *op);
+void session_exec(struct exec *x, const struct kv_op *op, struct kv_op_result *result);
+void session_check(const struct kv *kv);
+void session_deinit(struct kv *kv);
 
 #endif

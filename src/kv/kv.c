@@ -80,6 +80,7 @@ struct kv *kv_new(const struct kv_options *options)
     kv->memory.epoch = 1;
     kv->revision = 1;
     kv->system_revision = 1;
+    kv->session_expiry = UINT64_MAX;
     return kv;
 }
 
@@ -89,6 +90,7 @@ void kv_free(struct kv *kv)
         return;
     }
     history_deinit(kv);
+    session_deinit(kv);
     kv_release(kv, kv->changes.items, kv->changes.size * sizeof *kv->changes.items);
     slab_heap_deinit(&kv->memory.heap);
     kv->options.release(kv->options.memory_arg, kv, sizeof *kv);

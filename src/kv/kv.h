@@ -74,7 +74,9 @@ struct kv_result {
     enum cor_status
         status;     /* COR_OK; COR_ECONFLICT: stepwise, undone; COR_EEXPIRED; COR_ECOMPACTED,
                                COR_EFUTURE: an op asked for such a revision, nothing done;
-                               COR_ENOTFOUND: KEEP_VALUE without a key, nothing done */
+                               COR_ENOTFOUND: KEEP_VALUE without a key, nothing done;
+                               COR_ENOSPACE: no room for one more session, nothing done;
+                               COR_ENOSESSION, COR_EREUSED, COR_EFORGOTTEN: client sessions, below */
     bool succeeded; /* pre-state: the compares held, the then-branch ran */
     uint64_t revision, system_revision; /* after it */
     uint32_t n_ops;
@@ -168,6 +170,41 @@ void kv_root_release(struct kv *kv, struct kv_root *root);
 void kv_root_get_info(const struct kv_root *root, struct kv_info *out);
 MUST_USE enum cor_status kv_root_cursor(const struct kv_root *root,
                                         const struct kv_range *range, struct kv_cursor *out);
+
+/* ---- client sessions (D12) ------------------------------------------------------------------------ */
+
+/*
+ * An entry whose header has a session and a number is executed once: the first entry under that number is, and its
+ * answer kept; a later one gets the kept answer, to the byte, and does nothing. The session is known by the
+ * index of the entry that opened it. What else such an entry may come to, as the status of the result:
+ *
+ *   COR_ENOSESSION  closed, expired or never opened: nothing was done now, of earlier times nobody knows
+ *   COR_EREUSED     the number was used for other operations: nothing was done, now or ever, by these
+ *   COR_EFORGOTTEN  the number is older than the answers that its session keeps: nothing was done now
+ *   COR_ETOOBIG     done, now or then, and the answer is larger than KV_SESSION_ANSWER_MAX
+ *
+ * Numbers begin with 1 and may arrive in any order, as long as no more than KV_SESSION_WINDOW are under way.
+ */
+#define KV_SESSIONS_MAX       4096u /* then no more can be opened: COR_ENOSPACE */
+#define KV_SESSION_WINDOW     64u   /* answers kept of a session */
+#define KV_SESSION_ANSWER_MAX (KV_KEY_MAX + 1024u) /* bytes of one, encoded */
+#define KV_SESSION_BYTES_MAX                                                                   \
+    65536u /* of all that are kept of a session; the lowest numbers go first */
+
+struct kv_session {
+    uint64_t idle_max;  /* ns of cluster time without a request, after which it may expire */
+    uint64_t active;    /* cluster time of the last request */
+    uint64_t forgotten; /* numbers up to this one are not answered any more */
+    uint32_t n_answers;
+};
+
+/* COR_OK; COR_ENOSESSION. */
+MUST_USE enum cor_status kv_session_get(const struct kv *kv, uint64_t id,
+                                        struct kv_session *out);
+/* Whether a session has been idle for too long at cluster time @now, so that the leader should propose
+ * KV_SESSION_EXPIRE. *next: if not, when to ask again; UINT64_MAX: there is no session. Amortized O(1) as
+ * long as time does not reach *next. */
+bool kv_session_due(struct kv *kv, uint64_t now, uint64_t *next);
 
 /* ---- changes ------------------------------------------------------------------------------------ */
 

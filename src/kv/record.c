@@ -6,17 +6,19 @@
 #include "base/writer.h"
 
 #define LINK_SIZE  sizeof(slab_ref)
-#define TABLE_MASK 0x07u
+#define TABLE_LOW  0x07u
 #define FLAG_DEAD  0x08u
 #define FLAG_SUB   0x10u
 #define FLAG_LEASE 0x20u
 #define FLAG_ATTRS 0x40u
+#define TABLE_HIGH 0x80u /* 8 more tables */
 
-_Static_assert(KV_N_TABLES <= TABLE_MASK + 1, "the table fits beside the flags");
+_Static_assert(KV_N_TABLES <= 2 * (TABLE_LOW + 1), "the table fits beside the flags");
 
 static uint8_t flags_of(const struct kv_item *item, const struct record_meta *meta)
 {
-    unsigned flags = meta->table;
+    unsigned flags = meta->table & TABLE_LOW;
+    flags |= meta->table > TABLE_LOW ? TABLE_HIGH : 0;
     flags |= meta->dead ? FLAG_DEAD : 0;
     flags |= meta->sub != 0 ? FLAG_SUB : 0;
     flags |= !meta->dead && item->lease != 0 ? FLAG_LEASE : 0;
@@ -93,7 +95,8 @@ static const unsigned char *read_fields(const unsigned char *at, struct kv_item 
     *item = (struct kv_item){.version = 0};
     item->key = read_blob(&p);
     item->mod_revision = read_varint(&p);
-    meta->table = (uint8_t)(flags & TABLE_MASK);
+    meta->table =
+        (uint8_t)((flags & TABLE_LOW) + ((flags & TABLE_HIGH) != 0 ? TABLE_LOW + 1 : 0));
     meta->dead = (flags & FLAG_DEAD) != 0;
     meta->sub = (flags & FLAG_SUB) != 0 ? (uint32_t)read_varint(&p) : 0;
     item->mod_index = read_varint(&p);

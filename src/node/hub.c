@@ -85,7 +85,7 @@ enum cor_status hub_admit(const struct hub *h, uint8_t table)
     if (h->stopped) {
         return COR_ESTOPPED;
     }
-    if (table >= KV_N_TABLES) {
+    if (table >= KV_TABLE_CLIENTS) {
         return COR_EINVAL;
     }
     return h->n_watches + h->n_waits < h->watchers_max ? COR_OK : COR_EBUSY;
