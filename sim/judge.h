@@ -70,6 +70,7 @@ struct judge {
     struct judge_revision *revisions;   /* by revision */
     size_t n_revisions, revisions_room; /* highest seen, plus one */
     uint64_t n_checks;
+    uint64_t n_ordered, n_undecided; /* linear.h: requests put in order; keys not judged */
 };
 
 void judge_init(struct judge *j);

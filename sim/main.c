@@ -100,6 +100,8 @@ static void print_totals(const struct run_totals *t)
     (void)printf("nodes: starts %" PRIu64 ", ends %" PRIu64 ", terms with a leader %" PRIu64
                  "; connections %" PRIu64 ", resets %" PRIu64 ", stalls %" PRIu64 "\n",
                  t->starts, t->crashes, t->terms, t->conns, t->resets, t->stalls);
+    (void)printf("linearizable: requests %" PRIu64 ", keys undecided %" PRIu64 "\n", t->ordered,
+                 t->undecided);
     bool any = false;
     for (unsigned i = 0; i < N_FAULTS; i++) {
         if (t->faults[i] > 0) {

@@ -33,7 +33,9 @@ void run_sum_up(struct cluster *c, const struct clients *clients,
                                       .conns = c->net.n_conns,
                                       .resets = c->net.n_resets,
                                       .stalls = c->net.n_stalls,
-                                      .terms = c->judge.leaders.n};
+                                      .terms = c->judge.leaders.n,
+                                      .ordered = c->judge.n_ordered,
+                                      .undecided = c->judge.n_undecided};
     if (faults != NULL) {
         memcpy(out->totals.faults, faults_counts(faults), sizeof out->totals.faults);
     }

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "sim/linear.h"
 #include "sim/logs.h"
 
 #include <string.h>
@@ -599,6 +600,7 @@ void scenario_run(const struct scenario *scenario, uint64_t seed, FILE *trace,
     if (!s.cluster.judge.failed) {
         logs_check(&s.cluster);
         history_check(&s.cluster.history, &s.cluster.judge);
+        linear_judge(&s.cluster.history, &s.cluster.judge);
     }
     run_sum_up(&s.cluster, s.clients, NULL, NULL, out);
     clients_halt(s.clients);

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/format.h"
+#include "sim/linear.h"
 #include "sim/logs.h"
 
 #include <inttypes.h>
@@ -347,6 +348,7 @@ static void judge_run(struct run *r)
     if (!c->judge.failed) {
         watchers_check(r->watchers);
         history_check(&c->history, &c->judge);
+        linear_judge(&c->history, &c->judge);
     }
 }
 
