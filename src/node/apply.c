@@ -146,7 +146,9 @@ static void on_read(struct wal_read *read, enum cor_status st, const struct wal_
 {
     struct node *n = CONTAINER_OF(read, struct apply_read, read)->node;
     n->apply_reading = false;
-    if (st != COR_OK) {
+    if (st == COR_ENOMEM) {
+        n->apply_starved = true; /* of memory, or of file handles: that passes */
+    } else if (st != COR_OK) {
         node_fail(n, err); /* a rotten entry, until peers can repair it */
     } else if (node_is_live(n)) {
         apply_read(n, entries, count);
@@ -160,7 +162,8 @@ void apply_some(struct node *n)
 {
     uint64_t first = n->applied + 1;
     uint64_t until = n->now + NODE_APPLY_NS;
-    uint32_t budget = n->apply_reading ? 0 : NODE_APPLY_MAX;
+    n->apply_starved = n->apply_starved && !n->retrying;
+    uint32_t budget = n->apply_reading || n->apply_starved ? 0 : NODE_APPLY_MAX;
     while (n->applied < n->apply_to && budget > 0 && node_is_live(n)) {
         const struct cache_entry *e = cache_get(&n->cache, n->applied + 1);
         if (e == NULL) {

@@ -239,7 +239,7 @@ struct node {
     } apply_reads[2];
     uint32_t apply_slot;
     uint32_t n_answered; /* for the trace */
-    bool apply_reading, told_ready;
+    bool apply_reading, apply_starved, told_ready;
     struct arena arena;
     void *arena_memory;
     void *answer_memory;

@@ -55,11 +55,12 @@ static void check_ready(struct node *n)
     }
 }
 
-/* Something waits although there is a leader: it is out of reach, or has no room. */
+/* Something waits although there is a leader: it is out of reach, or has no room. Or the log could not be
+ * read for want of memory. */
 static void arm_retry(struct node *n)
 {
     bool waits = n->waiting_writes.n > 0 || n->waiting_reads.n > 0;
-    if (waits && n->info.leader != 0 && !n->retry_armed) {
+    if (((waits && n->info.leader != 0) || n->apply_starved) && !n->retry_armed) {
         n->retry_armed = true;
         io_timer_set(n->io, &n->retry_timer, n->now + NODE_RETRY);
     }
@@ -71,7 +72,7 @@ static bool has_work(const struct node *n)
         return false;
     }
     return n->fresh_writes.n > 0 || n->fresh_reads.n > 0 || n->stale_reads.n > 0 || n->retry ||
-           (n->applied < n->apply_to && !n->apply_reading);
+           (n->applied < n->apply_to && !n->apply_reading && !n->apply_starved);
 }
 
 static void do_turn(struct node *n)

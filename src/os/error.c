@@ -12,6 +12,8 @@ enum cor_status os_status(int error)
     case 0:
         return COR_OK;
     case ENOMEM:
+    case EMFILE: /* of handles, not of bytes: as soon over, and nothing is broken */
+    case ENFILE:
         return COR_ENOMEM;
     case ENOENT:
         return COR_ENOTFOUND;

@@ -3,7 +3,8 @@
  *
  * Out of descriptors (or memory for sockets), accept() fails while the connection stays in the queue and
  * the socket stays readable: a loop that went on asking would spin. So the listener looks away for a
- * moment and says so, once, until it gets through again.
+ * moment and says so, once, until it gets through again. It does so a little before the last one is
+ * taken: the log needs some for its files, and whoever connects must not be able to take them.
  */
 #include "os/internal.h"
 
@@ -15,11 +16,13 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define ACCEPTS_MAX 64u /* per turn */
 #define BACKLOG     1024
 #define RETRY_AFTER (100 * OS_MS)
+#define KEPT_MAX    32u /* descriptors for files */
 
 struct os_listener {
     struct io_listener listener; /* first */
@@ -77,6 +80,28 @@ static void look_away(struct os_listener *l, int error)
     l->starved = true;
 }
 
+/* The system gives the lowest number that is free: so @fd says how many there are. */
+static bool is_kept(int fd)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return false;
+    }
+    rlim_t kept = limit.rlim_cur / 4 < KEPT_MAX ? limit.rlim_cur / 4 : KEPT_MAX;
+    return (rlim_t)fd >= limit.rlim_cur - kept;
+}
+
+static int accept_one(const struct os_listener *l)
+{
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0 && is_kept(fd)) {
+        (void)close(fd);
+        fd = -1;
+        errno = EMFILE;
+    }
+    return fd;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct os_listener *l = CONTAINER_OF(poll, struct os_listener, poll);
@@ -87,7 +112,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         return;
     }
     for (unsigned i = 0; i < ACCEPTS_MAX && l->fd >= 0; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept_one(l);
         if (fd >= 0) {
             if (l->starved) {
                 l->starved = false;

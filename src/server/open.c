@@ -14,10 +14,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define GRACE_MS_MAX 3600000u
+#define GRACE_MS_MAX     3600000u
+#define CONNECTIONS_MAX  20000u
+#define DESCRIPTORS_KEPT 96u
 
 /* ---- stopping -------------------------------------------------------------------------------------- */
 
@@ -176,6 +179,19 @@ static enum cor_status open_node(struct cor *c, const struct cor_options *o,
     return node_open(&n, err, &c->node);
 }
 
+/* Each costs a descriptor. Some are for members, files, and clients that are being told that there are too
+ * many of them. */
+static uint32_t connections_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur >= CONNECTIONS_MAX + DESCRIPTORS_KEPT) {
+        return CONNECTIONS_MAX;
+    }
+    uint32_t n = (uint32_t)limit.rlim_cur;
+    return n >= 2 * DESCRIPTORS_KEPT ? n - DESCRIPTORS_KEPT : n / 2;
+}
+
 static enum cor_status open_api(struct cor *c, const struct cor_options *o,
                                 struct cor_error *err)
 {
@@ -188,6 +204,7 @@ static enum cor_status open_api(struct cor *c, const struct cor_options *o,
         .io = os_loop_io(c->loop),
         .events = &c->sink.base,
         .version = CORACLE_VERSION,
+        .connections_max = connections_max(),
         .host_names = o->host_names,
         .n_host_names = o->n_host_names,
         .any_host = any_host,

@@ -834,6 +834,7 @@ struct starvation {
     struct io_timer relief;
     unsigned n_paused, n_resumed;
     int client; /* a plain socket: it is there before the descriptors run out */
+    int second; /* comes when there are some again; 0: nobody does */
 };
 
 /* Somebody closed some. */
@@ -841,6 +842,7 @@ static void on_relief(struct io_timer *t)
 {
     struct starvation *x = CONTAINER_OF(t, struct starvation, relief);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &x->limit), 0);
+    x->second = x->second != 0 ? connect_plain(x->net->address) : 0;
 }
 
 static void on_event(struct event_sink *sink, const struct event *event)
@@ -877,6 +879,35 @@ static void without_descriptors_accepting_waits_and_says_so_once(void)
     net_close(&net);
 }
 
+/* Nobody who connects takes the last of them: the log opens files. */
+static void some_descriptors_are_kept_for_files(void)
+{
+    struct net net;
+    struct starvation x = {.sink.emit = on_event, .relief.fire = on_relief, .net = &net};
+    net = (struct net){.task.run = end_of_turn};
+    net.client.net = net.server.net = &net;
+    REQUIRE(world_open(&net.w, &x.sink));
+    CHECK_EQ(
+        io_listen(net.w.io, "127.0.0.1:0", on_accept, &net, net.address, &net.listener, NULL),
+        COR_OK);
+    x.client = connect_plain(net.address);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &x.limit), 0);
+    struct rlimit tight = {.rlim_cur = (rlim_t)x.client + 4, .rlim_max = x.limit.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK(file > x.client); /* there are some */
+    (void)close(file);
+    x.second = -1;
+    world_run(&net.w);
+    CHECK_EQ(x.n_paused, 1u);
+    CHECK_EQ(x.n_resumed, 1u);
+    CHECK_EQ(net.n_accepted, 1u);
+    CHECK_EQ(recv(x.client, &file, 1, 0), 0); /* the first was turned away */
+    (void)close(x.client);
+    (void)close(x.second);
+    net_close(&net);
+}
+
 TEST_MAIN(TEST(eight_megabytes_come_back_as_they_were),
           TEST(what_is_sent_in_one_turn_leaves_together),
           TEST(what_is_sent_before_the_connection_stands_arrives),
@@ -895,4 +926,5 @@ TEST_MAIN(TEST(eight_megabytes_come_back_as_they_were),
           TEST(a_name_that_does_not_exist_is_an_error_after_the_call),
           TEST(a_loop_is_freed_while_a_name_is_looked_up), TEST(an_address_in_use_is_refused),
           TEST(a_thousand_connections_are_served),
-          TEST(without_descriptors_accepting_waits_and_says_so_once))
+          TEST(without_descriptors_accepting_waits_and_says_so_once),
+          TEST(some_descriptors_are_kept_for_files))
