@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "kv/catalog.h"
 #include "kv/entry.h"
 #include "kv/tree.h"
 
@@ -111,6 +112,18 @@ static enum cor_status check_put(const struct kv_op *op, struct cor_error *err)
     return COR_OK;
 }
 
+/* A put or a deletion that is fit by itself, in a table where more follows from it. */
+static enum cor_status check_catalog(const struct kv_op *op, enum kv_mode mode,
+                                     struct cor_error *err)
+{
+    if (!catalog_has(op->range.table)) {
+        return COR_OK;
+    }
+    return mode == KV_STEPWISE
+               ? catalog_check_op(op, err)
+               : error_set(err, COR_EINVAL, "the catalog changes in stepwise transactions");
+}
+
 static enum cor_status malformed(struct cor_error *err)
 {
     return error_set(err, COR_EPROTO, "malformed operations");
@@ -159,17 +172,20 @@ static void remember(struct check *c, const struct kv_op *op)
 
 static enum cor_status check_one(struct check *c, const struct kv_op *op, enum kv_mode mode)
 {
+    enum cor_status st;
     switch ((enum kv_op_kind)op->kind) {
     case KV_OP_PUT:
         if (mode == KV_PRE_STATE) {
             remember(c, op);
         }
-        return check_put(op, c->err);
+        st = check_put(op, c->err);
+        return st == COR_OK ? check_catalog(op, mode, c->err) : st;
     case KV_OP_DELETE:
         if (mode == KV_PRE_STATE && !op->range.to_end) {
             remember(c, op);
         }
-        return check_range(&op->range, c->err);
+        st = check_range(&op->range, c->err);
+        return st == COR_OK ? check_catalog(op, mode, c->err) : st;
     case KV_OP_RANGE:
         return check_range(&op->range, c->err);
     case KV_OP_COMPACT:

@@ -121,9 +121,10 @@ enum kv_op_flags {
     KV_COUNT_ONLY = 1u << 6, /* RANGE */
     KV_KEYS_ONLY = 1u << 7,  /* RANGE */
     KV_MUST_EXIST = 1u << 8, /* PUT: the key must be there (etcd's ignore_lease) */
+    KV_IF_ABSENT = 1u << 10, /* PUT: a key that is there stays as it is */
 };
 
-#define KV_OP_FLAGS_KNOWN 0x1ffu
+#define KV_OP_FLAGS_KNOWN 0x5ffu
 
 /*
  * A range of keys: [key, end). @end empty: the one key. To address "all keys from @key on" set
@@ -205,7 +206,9 @@ void kv_decode_txn_head(struct reader *r, struct kv_txn_head *out);
  * Check @ops as kv_apply() will read them: well-formed, limits, known kinds, and for a pre-state
  * transaction etcd's rule of duplicates: no key put twice, nor put and deleted, where both can
  * happen together. (As in etcd, a deletion "from key on" does not count, nor does a nested deletion
- * after a nested put.) A compaction stands alone in its entry, and so does what is done to a session. What this accepts, kv_apply() accepts.
+ * after a nested put.) A compaction stands alone in its entry, and so does what is done to a
+ * session. The tables of the catalog have rules of their own (catalog.h). What this accepts,
+ * kv_apply() accepts.
  * COR_OK; COR_EPROTO; COR_EFOREIGN; COR_ETOOBIG; COR_EINVAL (@err).
  */
 MUST_USE enum cor_status kv_check_ops(struct cor_bytes ops, struct cor_error *err);

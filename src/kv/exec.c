@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/writer.h"
+#include "kv/catalog.h"
 
 #include <string.h>
 
@@ -49,8 +50,7 @@ static bool read_before(const struct exec *x, uint8_t table, slab_ref record,
     return read_live(x->kv, record, item);
 }
 
-static bool find_live(const struct exec *x, uint8_t table, struct cor_bytes key,
-                      struct kv_item *item)
+bool exec_find(const struct exec *x, uint8_t table, struct cor_bytes key, struct kv_item *item)
 {
     struct tree_path path;
     bool found = tree_find(&x->kv->memory, table_of(x, table)->root, key, &path);
@@ -105,7 +105,7 @@ bool exec_compare(const struct exec *x, const struct kv_compare *c)
 {
     struct kv_item item;
     if (!c->range.to_end && c->range.end.len == 0) {
-        bool found = find_live(x, c->range.table, c->range.key, &item);
+        bool found = exec_find(x, c->range.table, c->range.key, &item);
         return compare_item(c, found ? &item : NULL);
     }
     struct kv_cursor cursor;
@@ -125,8 +125,11 @@ enum cor_status exec_precondition(const struct exec *x, const struct kv_op *op)
 {
     struct kv_item item;
     if (op->kind == KV_OP_PUT && (op->flags & (KV_KEEP_VALUE | KV_MUST_EXIST)) != 0) {
-        bool found = find_live(x, op->range.table, op->range.key, &item);
+        bool found = exec_find(x, op->range.table, op->range.key, &item);
         return found ? COR_OK : COR_ENOTFOUND;
+    }
+    if (op->kind == KV_OP_PUT && catalog_has(op->range.table)) {
+        return catalog_precondition(x, op);
     }
     if (op->kind == KV_OP_RANGE) {
         return kv_check_revision(x->kv, op->range.table, op->revision);
@@ -291,6 +294,9 @@ void exec_put(struct exec *x, const struct kv_op *op, struct kv_op_result *resul
     if (had && (op->flags & KV_WANT_PREV) != 0) {
         answer_one(x, result, &before);
     }
+    if (is_live && (op->flags & KV_IF_ABSENT) != 0) {
+        return;
+    }
     bool same = is_live && current.lease == item.lease && is_equal(current.value, item.value) &&
                 is_equal(current.attrs, item.attrs);
     if (same && (op->flags & KV_IF_CHANGED) != 0) {
@@ -298,6 +304,9 @@ void exec_put(struct exec *x, const struct kv_op *op, struct kv_op_result *resul
     }
     struct record_meta meta = {.table = table};
     change(x, &item, &meta, &path, newest);
+    if (catalog_has(table)) {
+        catalog_follow(x, table, item.key, is_live ? &current.value : NULL, &item.value);
+    }
 }
 
 /* Put a tombstone on the live record at @path. Returns the key, which is now in the tombstone. */
@@ -344,10 +353,67 @@ void exec_delete(struct exec *x, const struct kv_op *op, struct kv_op_result *re
     }
     result->count = 0;
     while (next_in_range(x, &op->range, result->count == 0 ? NULL : &last, &path)) {
+        struct kv_item gone;
+        bool is_live = read_live(x->kv, tree_record(&x->kv->memory, &path), &gone);
+        COR_ASSERT(is_live);
         last = bury(x, op->range.table, &path);
         result->count++;
+        if (catalog_has(op->range.table)) {
+            catalog_follow(x, op->range.table, last, &gone.value, NULL);
+        }
     }
     COR_ASSERT(result->count == n);
+}
+
+/* ---- what follows -------------------------------------------------------------------------------- */
+
+bool exec_next(const struct exec *x, const struct kv_range *range,
+               const struct cor_bytes *after, struct kv_item *item)
+{
+    const struct tree_memory *m = &x->kv->memory;
+    struct tree_path path;
+    bool found = tree_find(m, table_of(x, range->table)->root,
+                           after == NULL ? range->key : *after, &path);
+    if (found && after != NULL) {
+        path.at[path.depth - 1]++;
+    }
+    return tree_settle(m, &path, true) && read_live(x->kv, tree_record(m, &path), item) &&
+           kv_range_has(range, item->key);
+}
+
+void exec_set(struct exec *x, uint8_t table, struct cor_bytes key, struct cor_bytes value)
+{
+    struct kv *kv = x->kv;
+    struct tree_path path;
+    struct kv_item current = {.version = 0};
+    bool found = tree_find(&kv->memory, table_of(x, table)->root, key, &path);
+    slab_ref newest = found ? tree_record(&kv->memory, &path) : 0;
+    bool is_live = read_live(kv, newest, &current);
+    uint64_t revision = kv_table_revision(kv, table) + 1;
+    if (is_live && current.mod_revision == revision && is_equal(current.value, value)) {
+        return;
+    }
+    struct kv_item item = {
+        .key = key,
+        .value = value,
+        .create_revision = is_live ? current.create_revision : revision,
+        .mod_revision = revision,
+        .version = current.version + 1,
+        .mod_index = x->index,
+    };
+    struct record_meta meta = {.table = table};
+    change(x, &item, &meta, &path, newest);
+}
+
+void exec_erase(struct exec *x, uint8_t table, struct cor_bytes key)
+{
+    struct tree_path path;
+    struct kv_item item;
+    const struct tree_memory *m = &x->kv->memory;
+    if (tree_find(m, table_of(x, table)->root, key, &path) &&
+        read_live(x->kv, tree_record(m, &path), &item)) {
+        (void)bury(x, table, &path);
+    }
 }
 
 /* ---- ranges ------------------------------------------------------------------------------------------ */

@@ -123,6 +123,15 @@ void exec_delete(struct exec *x, const struct kv_op *op, struct kv_op_result *re
 void exec_range(struct exec *x, const struct kv_op *op, struct kv_op_result *result);
 void exec_undo(struct exec *x);
 
+/* For what follows from an operation (catalog.c); these are changes like any other, without an answer. */
+bool exec_find(const struct exec *x, uint8_t table, struct cor_bytes key, struct kv_item *item);
+/* The first row of @range behind @after, NULL: of all. Rows may change between two calls. */
+bool exec_next(const struct exec *x, const struct kv_range *range,
+               const struct cor_bytes *after, struct kv_item *item);
+/* A new version of the row, whatever it was before; but one in an entry is enough for equal values. */
+void exec_set(struct exec *x, uint8_t table, struct cor_bytes key, struct cor_bytes value);
+void exec_erase(struct exec *x, uint8_t table, struct cor_bytes key);
+
 /* ---- apply.c ---- */
 
 /* Execute the entry whatever its session says, unless its deadline is over. */
@@ -138,5 +147,14 @@ enum cor_status session_precondition(const struct kv *kv, const struct kv_op *op
 void session_exec(struct exec *x, const struct kv_op *op, struct kv_op_result *result);
 void session_check(const struct kv *kv);
 void session_deinit(struct kv *kv);
+
+/* ---- catalog.c ---- */
+
+/* May the put @op happen now? COR_OK; COR_ENOTFOUND; COR_ECONFLICT. */
+enum cor_status catalog_precondition(const struct exec *x, const struct kv_op *op);
+/* The row of @key was @before and is @now (NULL: there is none). */
+void catalog_follow(struct exec *x, uint8_t table, struct cor_bytes key,
+                    const struct cor_bytes *before, const struct cor_bytes *now);
+void catalog_check(const struct kv *kv);
 
 #endif

@@ -202,5 +202,6 @@ void kv_check(const struct kv *kv)
     COR_ASSERT(kv->compacted <= kv->revision);
     check_history(kv);
     session_check(kv);
+    catalog_check(kv);
     slab_heap_check(&kv->memory.heap);
 }

@@ -184,6 +184,7 @@ static struct gen_op gen_op(struct gen *g, bool stepwise, uint32_t depth)
         op.span.one = true;
         op.flags = pick(g, 3) == 0 ? pick(g, 64) : 0;
         op.flags |= pick(g, 16) == 0 ? KV_MUST_EXIST : 0;
+        op.flags |= pick(g, 16) == 0 ? KV_IF_ABSENT : 0;
         op.value = (op.flags & KV_KEEP_VALUE) != 0 ? 0 : pick(g, 1000);
         op.attrs = pick(g, 30);
         op.lease = (op.flags & KV_KEEP_LEASE) == 0 && pick(g, 4) == 0 ? pick(g, 3) : 0;
@@ -407,7 +408,8 @@ static void twin_put(struct run *r, const struct gen_op *op)
     bool same = now != NULL && now->lease == v.lease && same_value(now->value, v.value) &&
                 now->attrs.len == v.attrs.len &&
                 memcmp(now->attrs.bytes, v.attrs.bytes, v.attrs.len) == 0;
-    if (same && (op->flags & KV_IF_CHANGED) != 0) {
+    if ((same && (op->flags & KV_IF_CHANGED) != 0) ||
+        (now != NULL && (op->flags & KV_IF_ABSENT) != 0)) {
         return;
     }
     twin_add(t, table, v);
