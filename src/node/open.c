@@ -318,6 +318,9 @@ static void set_callbacks(struct node *n)
     n->stop_timer.fire = stop_on_timer;
     io_random(n->io, &n->requests.serial, sizeof n->requests.serial);
     n->requests.serial >>= 8; /* room to count up */
+    /* A leader may still hold a question of our earlier life, and its answer is from then. */
+    io_random(n->io, &n->read_serial, sizeof n->read_serial);
+    n->read_serial >>= 16;
 }
 
 /* ---- log and core ---------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
  * Nodes that run answer: writes and reads in three modes, on any of them.
  */
+#include "node/internal.h"
 #include "tests/node/cluster.h"
 
 static void a_single_node_forms_at_once_and_answers(void)
@@ -311,7 +312,26 @@ static void status_tells_who_is_who(void)
     cluster_free(c);
 }
 
-TEST_MAIN(TEST(a_single_node_forms_at_once_and_answers),
+/* A leader may answer late what a member asked before it was restarted. With the numbers of that life used again
+ * the answer, of a time before the question, would be taken. */
+static void a_restarted_member_numbers_its_reads_anew(void)
+{
+    struct cluster *c = cluster_formed(3, 1);
+    unsigned follower = cluster_some_follower(c);
+    uint64_t serials[2];
+    for (unsigned life = 0; life < 2; life++) {
+        CHECK_TEXT(cluster_get(c, follower, NODE_READ_CONSISTENT, "a"), "-");
+        serials[life] = c->nodes[follower].node->read_serial;
+        cluster_kill(c, follower);
+        cluster_start(c, follower);
+        CHECK(cluster_until(c, cluster_all_ready));
+    }
+    CHECK(serials[0] - serials[1] > 1000 && serials[1] - serials[0] > 1000);
+    cluster_free(c);
+}
+
+TEST_MAIN(TEST(a_restarted_member_numbers_its_reads_anew),
+          TEST(a_single_node_forms_at_once_and_answers),
           TEST(any_node_takes_writes_and_answers_reads_in_every_mode),
           TEST(what_is_malformed_or_too_big_is_refused_at_once),
           TEST(the_largest_value_travels_by_any_node),
