@@ -171,6 +171,8 @@ void os_work_hold(struct os_loop *loop)
 void os_work_init(struct os_loop *loop)
 {
     loop->thread_retry.fire = on_retry;
+    loop->shared.held =
+        true; /* until the loop runs: who cannot start it frees what works look at */
     for (size_t i = 0; i < IO_N_QUEUES; i++) {
         struct os_work_queue *q = &loop->queues[i];
         *q = (struct os_work_queue){.loop = loop, .id = (enum io_queue)i, .threads_max = 1};

@@ -448,6 +448,30 @@ static void after_the_loop_returned_no_work_runs(void)
     jobs_free(all);
 }
 
+static void before_the_loop_runs_no_work_does(void)
+{
+    struct jobs *all = jobs_new();
+    REQUIRE(all != NULL);
+    struct job *j = &all->list[0][0];
+    *j = (struct job){.work = {.run = count_run, .done = count_done}, .all = all};
+    io_submit(all->w.io, IO_QUEUE_LOG, &j->work);
+    struct timespec soon; /* time enough for a thread that would */
+    (void)clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_nsec += 20000000;
+    soon.tv_sec += soon.tv_nsec / 1000000000;
+    soon.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&all->lock);
+    int code = 0;
+    while (all->n_inside == 0 && code == 0) {
+        code = pthread_cond_timedwait(&all->changed, &all->lock, &soon);
+    }
+    CHECK_EQ(all->n_inside, 0u);
+    pthread_mutex_unlock(&all->lock);
+    world_run(&all->w);
+    CHECK_EQ(all->n_inside, 1u);
+    jobs_free(all);
+}
+
 /* ---- the rest ------------------------------------------------------------------------------ */
 
 static void on_signal(void *arg, int signo)
@@ -501,6 +525,6 @@ TEST_MAIN(TEST(timers_fire_once_in_order_and_not_before_their_time),
           TEST(another_thread_may_stop_a_sleeping_loop),
           TEST(work_of_the_log_and_the_disk_keeps_its_order_there_and_back),
           TEST(the_log_never_waits_behind_other_work), TEST(jobs_run_in_parallel),
-          TEST(after_the_loop_returned_no_work_runs), TEST(a_signal_becomes_an_event),
-          TEST(a_signal_that_cannot_be_caught_is_an_error),
+          TEST(before_the_loop_runs_no_work_does), TEST(after_the_loop_returned_no_work_runs),
+          TEST(a_signal_becomes_an_event), TEST(a_signal_that_cannot_be_caught_is_an_error),
           TEST(the_clock_runs_and_random_bytes_differ))
