@@ -6,6 +6,7 @@
 #include "cli/entry_text.h"
 
 #include "cli/text.h"
+#include "goraft/goraft.h"
 #include "kv/entry.h"
 
 #include <inttypes.h>
@@ -161,6 +162,28 @@ static void print_session(const struct kv_op *op)
     }
 }
 
+/* What an import kept: the command of a record, with its line end. */
+static void print_note(struct cor_bytes value)
+{
+    struct goraft_note note;
+    struct goraft_record r;
+    size_t size;
+    (void)printf("of %zu bytes", value.len);
+    if (!goraft_note_read(value, &note)) {
+        return;
+    }
+    if (note.kind == GORAFT_NOTE_FILE) {
+        (void)fputs(": file ", stdout);
+        text_print_escaped(note.name);
+    } else if (note.kind == GORAFT_NOTE_RECORD &&
+               goraft_record_read(note.bytes, &r, &size, NULL) == COR_OK) {
+        (void)fputs(": ", stdout);
+        text_print_escaped(r.name);
+        (void)putchar(' ');
+        print_value(r.command);
+    }
+}
+
 static void print_op(const struct kv_op *op)
 {
     (void)printf("%s ", op_name(op));
@@ -184,7 +207,7 @@ static void print_op(const struct kv_op *op)
         print_compare(&op->check);
         break;
     case KV_OP_NOTE:
-        (void)printf("of %zu bytes", op->value.len);
+        print_note(op->value);
         break;
     case KV_OP_SESSION:
         print_session(op);

@@ -9,6 +9,7 @@
 #include "cli/text.h"
 
 #include "base/format.h"
+#include "goraft/goraft.h"
 #include "os/os.h"
 #include "wal/wal.h"
 
@@ -163,11 +164,14 @@ static void json_finding(const struct wal_finding *f)
     json_field_text(&w, "file", f->file);
     json_field_u64(&w, "offset", f->offset);
     json_field_u64(&w, "bytes", f->bytes);
-    if (f->kind == WAL_FOUND_ENTRY || f->kind == WAL_FOUND_ROT) {
+    if (f->kind == WAL_FOUND_ROT) {
         json_field_u64(&w, "index", f->entry.index);
         json_field_u64(&w, "term", f->entry.term);
     }
     if (f->kind == WAL_FOUND_ENTRY) {
+        const struct goraft_entry e = {f->entry.index, f->entry.term, f->entry.type,
+                                       f->entry.payload};
+        goraft_json_entry(&w, &e);
         json_field_text(&w, "type", type_name(f->entry.type));
         if (f->entry.type == COR_ENTRY_COMMAND) {
             entry_json(&w, f->entry.payload);
@@ -219,11 +223,13 @@ const struct command command_log_dump = {
     .arguments_min = 1,
     .arguments_max = 1,
     .summary = "print the log of a data directory, entry by entry",
-    .details = "Lines INDEX TAB TERM TAB TYPE TAB what it does; lines that begin with # say "
-               "what else\n"
-               "is in the files. Changes nothing; works beside a running node.\n"
-               "\n"
-               "  coracle log dump coracle.data\n",
+    .details =
+        "Lines INDEX TAB TERM TAB TYPE TAB what it does; lines that begin with # say "
+        "what else\n"
+        "is in the files. --json calls entries as goraft does: Index, Term, CommandName,\n"
+        "Command (in base64). Changes nothing; works beside a running node.\n"
+        "\n"
+        "  coracle log dump coracle.data\n",
     .options = {.own = own, .n_own = ARRAY_LEN(own)},
     .values_size = sizeof(struct offline_values),
     .run = run_dump,
