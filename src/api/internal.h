@@ -9,6 +9,7 @@
  *     router.c    the table of routes
  *     params.c    query parameters
  *     raftd/      /db: keys, listing, watch
+ *     consul/     /v1: Consul's HTTP API
  *     ops/        health, status, metrics, trace
  *
  * A request becomes an *exchange*, which waits in its connection's queue. Its handler starts what is to be
@@ -93,6 +94,7 @@ struct exchange {
     bool close;   /* the connection ends after this answer */
     bool linger;  /* ... and its client may still be sending */
     bool endless; /* the answer ends when its client goes */
+    bool pretty;  /* JSON for people (consul/) */
     const char *code;
     const char *allow; /* 405 */
     struct cor_bytes text;

@@ -4,7 +4,7 @@
  * Place in the system: conn.c hands in each request that the door let through. docs/api.md describes every
  * line of this table. Paths are compared as sent: nothing in them is decoded or resolved before.
  */
-#include "api/internal.h"
+#include "api/consul/consul.h"
 
 #include <string.h>
 
@@ -15,6 +15,7 @@ struct route {
     bool below; /* everything that begins with path */
     handler get, post, put, delete;
     const char *allow;
+    handler any; /* not NULL: it knows its methods itself */
 };
 
 #define READ_ONLY "GET, HEAD"
@@ -22,8 +23,9 @@ struct route {
 /* The busiest first. */
 static const struct route routes[] = {
     {COR_BYTES_INIT("/db/"), true, raftd_get, raftd_put, raftd_put, raftd_delete,
-     "GET, HEAD, POST, PUT, DELETE"},
+     "GET, HEAD, POST, PUT, DELETE", NULL},
     {COR_BYTES_INIT("/db"), false, .get = raftd_list, .allow = READ_ONLY},
+    {COR_BYTES_INIT("/v1/"), true, .any = consul_handle},
     {COR_BYTES_INIT("/health"), false, .get = ops_health, .allow = READ_ONLY},
     {COR_BYTES_INIT("/livez"), false, .get = ops_livez, .allow = READ_ONLY},
     {COR_BYTES_INIT("/readyz"), false, .get = ops_readyz, .allow = READ_ONLY},
@@ -53,6 +55,9 @@ static const struct route *find(struct cor_bytes path)
 
 static handler handler_of(const struct route *route, struct cor_bytes method)
 {
+    if (route->any != NULL) {
+        return route->any;
+    }
     if (is(method, "GET") || is(method, "HEAD")) {
         return route->get;
     }
@@ -84,6 +89,10 @@ void router_handle(struct exchange *x, const struct http_request *r)
 
 size_t router_need(const struct http_request *r)
 {
+    static const struct cor_bytes consul = COR_BYTES_INIT("/v1/");
+    if (r->path.len >= consul.len && memcmp(r->path.ptr, consul.ptr, consul.len) == 0) {
+        return consul_need(r);
+    }
     size_t need = API_OWN_ROOM + r->target.len;
     return is(r->path, "/db") ? need + r->target.len + raftd_list_room() : need;
 }

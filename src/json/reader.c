@@ -118,6 +118,39 @@ bool json_each(const struct json_value *object,
     return more;
 }
 
+static unsigned char lower(unsigned char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+struct wanted {
+    const char *name;
+    const struct json_value *found;
+};
+
+static bool compare_name(void *arg, struct cor_bytes name, const struct json_value *v)
+{
+    struct wanted *w = arg;
+    for (size_t i = 0; i < name.len; i++) {
+        if (lower(name.ptr[i]) != lower((unsigned char)w->name[i])) {
+            return true;
+        }
+    }
+    w->found = w->name[name.len] == '\0' ? v : w->found;
+    return true;
+}
+
+const struct json_value *json_member_any_case(const struct json_value *object, const char *name)
+{
+    const struct json_value *found = json_member(object, name);
+    if (found != NULL || !json_object_is_type(object_of(object), json_type_object)) {
+        return found;
+    }
+    struct wanted wanted = {.name = name};
+    (void)json_each(object, compare_name, &wanted);
+    return wanted.found;
+}
+
 size_t json_length(const struct json_value *array)
 {
     return json_object_is_type(object_of(array), json_type_array)

@@ -60,6 +60,9 @@ const struct json_value *json_member(const struct json_value *object, const char
 bool json_each(const struct json_value *object,
                bool (*each)(void *arg, struct cor_bytes name, const struct json_value *v),
                void *arg);
+/* The same without regard to the case of ASCII letters, as Consul reads names; the exact one first. */
+const struct json_value *json_member_any_case(const struct json_value *object,
+                                              const char *name);
 size_t json_length(const struct json_value *array);
 const struct json_value *json_at(const struct json_value *array, size_t i);
 uint64_t json_get_u64(const struct json_value *v);

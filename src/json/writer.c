@@ -98,12 +98,21 @@ static bool in_array(const struct json_writer *w)
     return (w->arrays >> (w->depth - 1) & 1) != 0;
 }
 
+static void indent(struct json_writer *w)
+{
+    put_char(w, '\n');
+    for (unsigned i = 0; i < w->depth; i++) {
+        put(w, "    ", 4);
+    }
+}
+
+/* In front of the next value of an array, or of its end. */
 static void break_line(struct json_writer *w)
 {
-    if (w->newline) {
+    if (w->newline && !w->pretty) {
         put_char(w, '\n');
-        w->newline = false;
     }
+    w->newline = false;
 }
 
 /* A value begins here: behind a comma, unless a name or nothing stands before it. */
@@ -115,6 +124,9 @@ static void begin_value(struct json_writer *w)
         put_char(w, ',');
     }
     break_line(w);
+    if (w->pretty && !w->named && w->depth > 0) {
+        indent(w);
+    }
     w->named = false;
     w->comma = true;
 }
@@ -136,6 +148,9 @@ static void end(struct json_writer *w, bool array)
     COR_ASSERT(!w->named);
     break_line(w);
     w->depth--;
+    if (w->pretty && w->comma) {
+        indent(w);
+    }
     w->comma = true;
     put_char(w, array ? ']' : '}');
 }
@@ -164,6 +179,18 @@ void json_newline(struct json_writer *w)
 {
     COR_ASSERT(w->depth > 0 && in_array(w));
     w->newline = true;
+}
+
+void json_set_pretty(struct json_writer *w, bool pretty)
+{
+    COR_ASSERT(w->depth == 0 && !w->comma);
+    w->pretty = pretty;
+}
+
+void json_end_line(struct json_writer *w)
+{
+    COR_ASSERT(w->depth == 0 && w->comma);
+    put_char(w, '\n');
 }
 
 /* ---- strings ----------------------------------------------------------------------------------- */
@@ -253,8 +280,11 @@ void json_name_bytes(struct json_writer *w, struct cor_bytes name)
     if (w->comma) {
         put_char(w, ',');
     }
+    if (w->pretty) {
+        indent(w);
+    }
     put_string(w, name);
-    put_char(w, ':');
+    put(w, ": ", w->pretty ? 2 : 1);
     w->named = true;
 }
 

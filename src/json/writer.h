@@ -37,6 +37,7 @@ struct json_writer {
     bool comma;      /* a value stands in front of the next one */
     bool named;      /* a name waits for its value */
     bool newline;    /* a line break waits for what comes next */
+    bool pretty;     /* every value on a line of its own, indented */
     uint32_t arrays; /* bit d: depth d + 1 is an array, else an object */
     unsigned depth;
 };
@@ -62,6 +63,12 @@ void json_begin_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
 /* The next value of an array, or the end of the array, begins a line. */
 void json_newline(struct json_writer *w);
+
+/* Before the first value: each value of an array or object on a line of its own, indented by four spaces
+ * per level, as people like to read it. json_newline() then does nothing. Until json_restart(). */
+void json_set_pretty(struct json_writer *w, bool pretty);
+/* A line break behind the document. */
+void json_end_line(struct json_writer *w);
 
 /* The name of the next value of an object. */
 void json_name(struct json_writer *w, const char *name);

@@ -121,10 +121,21 @@ enum kv_op_flags {
     KV_COUNT_ONLY = 1u << 6, /* RANGE */
     KV_KEYS_ONLY = 1u << 7,  /* RANGE */
     KV_MUST_EXIST = 1u << 8, /* PUT: the key must be there (etcd's ignore_lease) */
+    KV_KEEP_LOCK = 1u << 9,  /* PUT: keep who holds the lock, and its index: the part of the
+                                attributes below; what follows it is taken from @attrs */
     KV_IF_ABSENT = 1u << 10, /* PUT: a key that is there stays as it is */
 };
 
-#define KV_OP_FLAGS_KNOWN 0x5ffu
+#define KV_OP_FLAGS_KNOWN 0x7ffu
+
+/*
+ * Attributes are bytes of the dialects, but for their beginning, which the store knows how to keep
+ * (KV_KEEP_LOCK) and to count up (KV_BUMP_LOCK):
+ *
+ *     attrs := varint lock index | blob holder | the rest
+ *
+ * Zeros at the end are left out, so no attributes at all are a key that nobody ever locked.
+ */
 
 /*
  * A range of keys: [key, end). @end empty: the one key. To address "all keys from @key on" set

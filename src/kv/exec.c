@@ -244,28 +244,75 @@ static void change(struct exec *x, struct kv_item *item, struct record_meta *met
     remember(kv, c);
 }
 
-/* The attributes to store: KV_KEEP_ATTRS and KV_BUMP_LOCK. @scratch holds them if neither side
- * has them as they are. */
-static struct cor_bytes attrs_for(const struct kv_op *op, struct cor_bytes old,
-                                  unsigned char *scratch)
+#define ATTRS_ROOM (KV_ATTRS_MAX + VARINT_SIZE_MAX) /* bytes while they are put together */
+
+/* The beginning of attributes that every dialect shares: entry.h. */
+struct lock_part {
+    uint64_t index;
+    struct cor_bytes holder, rest; /* what follows them */
+};
+
+static struct lock_part read_lock(struct cor_bytes attrs)
 {
-    struct cor_bytes attrs = (op->flags & KV_KEEP_ATTRS) != 0 ? old : op->attrs;
-    if ((op->flags & KV_BUMP_LOCK) == 0) {
-        return attrs;
+    struct lock_part lock = {.index = 0};
+    struct reader r = reader_of(attrs);
+    lock.index = attrs.len == 0 ? 0 : reader_varint(&r);
+    lock.holder = r.at == r.end ? (struct cor_bytes){NULL, 0} : reader_blob(&r);
+    if (reader_ok(&r)) {
+        lock.rest = (struct cor_bytes){r.at, (size_t)(r.end - r.at)};
     }
+    return lock;
+}
+
+/* To @out, ATTRS_ROOM bytes. */
+static struct cor_bytes write_lock(const struct lock_part *lock, unsigned char *out)
+{
+    struct writer w = writer_of(out, ATTRS_ROOM);
+    if (lock->index > 0 || lock->holder.len > 0 || lock->rest.len > 0) {
+        writer_varint(&w, lock->index);
+    }
+    if (lock->holder.len > 0 || lock->rest.len > 0) {
+        writer_blob(&w, lock->holder);
+    }
+    writer_bytes(&w, lock->rest);
+    size_t len = w.used < KV_ATTRS_MAX ? w.used : KV_ATTRS_MAX;
+    return (struct cor_bytes){out, len};
+}
+
+/* One more in the lock index of @old, and behind it what follows that of @attrs. */
+static struct cor_bytes bump_lock(struct cor_bytes old, struct cor_bytes attrs,
+                                  unsigned char *out)
+{
     struct reader was = reader_of(old);
-    uint64_t lock_index = old.len == 0 ? 0 : reader_varint(&was);
+    uint64_t index = old.len == 0 ? 0 : reader_varint(&was);
     struct reader rest = reader_of(attrs);
     if (attrs.len > 0) {
         (void)reader_varint(&rest);
     }
-    struct writer w = writer_of(scratch, KV_ATTRS_MAX + VARINT_SIZE_MAX);
-    writer_varint(&w, lock_index + 1);
+    struct writer w = writer_of(out, ATTRS_ROOM);
+    writer_varint(&w, index + 1);
     if (reader_ok(&rest)) {
         writer_bytes(&w, (struct cor_bytes){rest.at, (size_t)(rest.end - rest.at)});
     }
     size_t len = w.used < KV_ATTRS_MAX ? w.used : KV_ATTRS_MAX;
-    return (struct cor_bytes){scratch, len};
+    return (struct cor_bytes){out, len};
+}
+
+/* The attributes to store: KV_KEEP_ATTRS, KV_KEEP_LOCK and KV_BUMP_LOCK. @scratch has twice
+ * ATTRS_ROOM bytes, and holds them if neither side has them as they are. */
+static struct cor_bytes attrs_for(const struct kv_op *op, struct cor_bytes old,
+                                  unsigned char *scratch)
+{
+    struct cor_bytes attrs = (op->flags & KV_KEEP_ATTRS) != 0 ? old : op->attrs;
+    if ((op->flags & KV_KEEP_LOCK) != 0) {
+        struct lock_part lock = read_lock(old);
+        lock.rest = read_lock(attrs).rest;
+        attrs = write_lock(&lock, scratch);
+    }
+    if ((op->flags & KV_BUMP_LOCK) != 0) {
+        attrs = bump_lock(old, attrs, scratch + ATTRS_ROOM);
+    }
+    return attrs;
 }
 
 void exec_put(struct exec *x, const struct kv_op *op, struct kv_op_result *result)
@@ -279,7 +326,7 @@ void exec_put(struct exec *x, const struct kv_op *op, struct kv_op_result *resul
     struct kv_item before = {.version = 0};
     bool is_live = read_live(kv, newest, &current);
     bool had = read_before(x, table, newest, &before);
-    unsigned char scratch[KV_ATTRS_MAX + VARINT_SIZE_MAX];
+    unsigned char scratch[2 * ATTRS_ROOM];
     uint64_t revision = kv_table_revision(kv, table) + 1;
     struct kv_item item = {
         .key = op->range.key,
