@@ -96,6 +96,9 @@ void consul_fail_as(struct exchange *x, enum cor_status st)
     case COR_ELOCKED:
     case COR_EPERM:
     case COR_ENEEDTERM:
+    case COR_ENOSESSION:
+    case COR_EREUSED:
+    case COR_EFORGOTTEN:
     case COR_EFUTURE:
     case COR_ENOTFOUND:
     case COR_ECONFLICT:
