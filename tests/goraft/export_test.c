@@ -75,7 +75,7 @@ static void what_goraft_cannot_express_is_refused_by_name_and_skipped_when_told(
     leased.lease = 7;
     attributes.attrs = COR_BYTES_LIT("\1");
     kept.flags = KV_KEEP_VALUE;
-    elsewhere.range.table = KV_TABLE_NODES;
+    elsewhere.range.table = KV_TABLE_USERS;
     const struct {
         const char *why;
         const struct kv_op *ops;
