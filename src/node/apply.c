@@ -76,7 +76,8 @@ static void propose_compaction(struct node *n)
     uint64_t revision =
         kv_compaction_due(n->kv, n->options.history_ns, n->options.history_bytes);
     if (revision != 0) {
-        (void)write_propose_compaction(n, revision); /* EBUSY: next time */
+        (void)write_propose_own(n, &(struct kv_op){.kind = KV_OP_COMPACT, .revision = revision},
+                                &n->compacting); /* EBUSY: next time */
     }
 }
 
@@ -101,6 +102,7 @@ static void after(struct node *n, uint64_t first)
         (void)core_step(n, &event, n->now, NULL);
     }
     propose_compaction(n);
+    session_tend(n);
     idle_touch(n, n->now);
 }
 

@@ -13,6 +13,7 @@
  *     read.c      reads in three modes
  *     apply.c     committed entries into the store
  *     idle.c      what can wait until nothing else is to be done
+ *     session.c   client sessions that were idle for too long
  *     stop.c      the end, in order; failure
  *     state.c     the state file
  *     node.c, status.c, trace.c   views
@@ -74,7 +75,7 @@ enum request_state {
 enum request_origin {
     REQUEST_LOCAL = 1,
     REQUEST_REMOTE, /* a member asked us as the leader */
-    REQUEST_OWN,    /* the node's own: compaction */
+    REQUEST_OWN, /* the node's own: compaction, expiry; arg: a flag that is set until it is answered */
 };
 
 struct request_list {
@@ -281,6 +282,11 @@ struct node {
     } disk_free;
     uint64_t disk_free_bytes;
 
+    /* session.c */
+    bool expiring, session_armed;
+    uint64_t session_at;
+    struct io_timer session_timer;
+
     /* state.c */
     struct superblock sb; /* as it should be */
     struct state_work {
@@ -452,7 +458,10 @@ struct request *write_waiter(struct node *n, uint64_t index, uint64_t term);
 void write_applied(struct node *n, uint64_t index, struct request *waiter,
                    const struct kv_result *result);
 bool write_clock_is_known(const struct node *n);
-enum cor_status write_propose_compaction(struct node *n, uint64_t revision);
+/* What the clock of the cluster shows, while we lead and write_clock_is_known(). */
+uint64_t write_cluster_time(struct node *n);
+/* Propose @op for the node itself. *under_way is true until it is answered. */
+enum cor_status write_propose_own(struct node *n, const struct kv_op *op, bool *under_way);
 
 /* What @body asks for, checked as our own clients' requests are; borrows from it. COR_OK; COR_EINVAL;
  * COR_ETOOBIG. */
@@ -477,7 +486,7 @@ enum forward_kind {
     FORWARD_BYE = 3, /* pass nothing on to me any more: I am about to stop */
 };
 
-/* ---- apply.c, idle.c, state.c, stop.c ----------------------------------------------------------- */
+/* ---- apply.c, idle.c, session.c, state.c, stop.c ----------------------------------------------------------- */
 
 void apply_some(struct node *n);
 
@@ -485,6 +494,10 @@ void apply_some(struct node *n);
 void idle_touch(struct node *n, uint64_t now);
 void idle_on_timer(struct io_timer *timer);
 void idle_refresh_disk_free(struct node *n);
+
+/* See whether a session is to expire, and when to look again. */
+void session_tend(struct node *n);
+void session_on_timer(struct io_timer *timer);
 
 /* Write n->sb into the state file, off the loop; @then is called on the loop. One with a @then at a time. */
 void state_write(struct node *n,

@@ -94,10 +94,11 @@ void node_free(struct node *n);
 typedef void (*node_write_done)(void *arg, enum cor_status st, const struct kv_result *result);
 
 struct node_write {
-    uint8_t dialect;          /* enum entry_dialect */
-    struct cor_bytes ops;     /* encoded (kv/entry.h); copied before the call returns */
-    uint64_t timeout;         /* ns; 0: request_timeout */
-    uint64_t session, number; /* D12; 0 */
+    uint8_t dialect;      /* enum entry_dialect */
+    struct cor_bytes ops; /* encoded (kv/entry.h); copied before the call returns */
+    uint64_t timeout;     /* ns; 0: request_timeout */
+    /* D12: executed once, however often it is asked, of whatever node (kv.h). Both 0: no session. */
+    uint64_t session, number;
 };
 
 /* Propose @write, here or through the leader. COR_OK: @done will be called, exactly once.

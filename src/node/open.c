@@ -315,6 +315,7 @@ static void set_callbacks(struct node *n)
     n->core_timer.fire = core_on_timer;
     n->requests.timer.fire = request_on_timer;
     n->idle_timer.fire = idle_on_timer;
+    n->session_timer.fire = session_on_timer;
     n->stop_timer.fire = stop_on_timer;
     io_random(n->io, &n->requests.serial, sizeof n->requests.serial);
     n->requests.serial >>= 8; /* room to count up */
@@ -526,8 +527,9 @@ enum cor_status node_open(const struct node_options *options, struct cor_error *
 void node_free(struct node *n)
 {
     peers_free(n->peers);
-    struct io_timer *const timers[] = {&n->core_timer, &n->next_turn,  &n->retry_timer,
-                                       &n->idle_timer, &n->stop_timer, &n->form.timer};
+    struct io_timer *const timers[] = {&n->core_timer, &n->next_turn,     &n->retry_timer,
+                                       &n->idle_timer, &n->session_timer, &n->stop_timer,
+                                       &n->form.timer};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         io_timer_clear(n->io, timers[i]);
     }

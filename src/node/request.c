@@ -260,7 +260,7 @@ void request_answer_write(struct node *n, struct request *r, enum cor_status st,
         forward_answer(n, r, st, result);
         done = NULL;
     } else if (r->origin == REQUEST_OWN) {
-        n->compacting = false;
+        *(bool *)arg = false;
         done = NULL;
     } else {
         count_write(n, st);

@@ -171,8 +171,9 @@ static void drain(struct node *n)
     if (n->wal != NULL) {
         wal_flush(n->wal);
     }
-    struct io_timer *const timers[] = {&n->core_timer, &n->next_turn,  &n->retry_timer,
-                                       &n->idle_timer, &n->form.timer, &n->requests.timer};
+    struct io_timer *const timers[] = {&n->core_timer,    &n->next_turn,     &n->retry_timer,
+                                       &n->idle_timer,    &n->session_timer, &n->form.timer,
+                                       &n->requests.timer};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         io_timer_clear(n->io, timers[i]);
     }

@@ -58,6 +58,9 @@ enum cor_status node_write(struct node *n, const struct node_write *write, node_
     if (write->ops.len > NODE_REQUEST_MAX) {
         return COR_ETOOBIG;
     }
+    if ((write->session == 0) != (write->number == 0)) {
+        return COR_EINVAL;
+    }
     enum cor_status st = kv_check_ops(write->ops, NULL);
     if (st != COR_OK) {
         return st == COR_ETOOBIG ? st : COR_EINVAL;
@@ -73,11 +76,11 @@ enum cor_status node_write(struct node *n, const struct node_write *write, node_
     return COR_OK;
 }
 
-enum cor_status write_propose_compaction(struct node *n, uint64_t revision)
+enum cor_status write_propose_own(struct node *n, const struct kv_op *op, bool *under_way)
 {
     unsigned char ops[64];
     struct writer w = writer_of(ops, sizeof ops);
-    kv_encode_one(&w, &(struct kv_op){.kind = KV_OP_COMPACT, .revision = revision});
+    kv_encode_one(&w, op);
     COR_ASSERT(writer_ok(&w));
     struct node_write write = {.ops = {ops, w.used}};
     struct request *r = write_new(n, &write);
@@ -85,7 +88,8 @@ enum cor_status write_propose_compaction(struct node *n, uint64_t revision)
         return COR_EBUSY;
     }
     r->origin = REQUEST_OWN;
-    n->compacting = true;
+    r->arg = under_way;
+    *under_way = true;
     node_wake(n);
     return COR_OK;
 }
@@ -115,7 +119,8 @@ static bool only_takes_away(struct cor_bytes ops)
     for (uint64_t i = 0; i < head.n_then + head.n_else && reader_ok(&in); i++) {
         struct kv_op op;
         kv_decode_op(&in, &op);
-        if (op.kind == KV_OP_PUT || op.kind == KV_OP_TXN) {
+        if (op.kind == KV_OP_PUT || op.kind == KV_OP_TXN ||
+            (op.kind == KV_OP_SESSION && op.session_do == KV_SESSION_OPEN)) {
             return false;
         }
     }
@@ -218,6 +223,12 @@ static void start_clock(struct node *n)
     n->time_term = n->info.term;
     n->time_base = kv.cluster_time > n->log_time ? kv.cluster_time : n->log_time;
     n->time_base_at = n->now;
+}
+
+uint64_t write_cluster_time(struct node *n)
+{
+    start_clock(n);
+    return n->time_base + (n->now - n->time_base_at);
 }
 
 static void propose(struct node *n)
