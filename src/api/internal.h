@@ -8,6 +8,7 @@
  *     door.c      who may ask: Host and Origin
  *     router.c    the table of routes
  *     params.c    query parameters
+ *     session.c   client sessions: /session, and the header Idempotency-Key
  *     raftd/      /db: keys, listing, watch
  *     consul/     /v1: Consul's HTTP API
  *     ops/        health, status, metrics, trace
@@ -309,6 +310,7 @@ enum param {
     PARAM_KEYS,
     PARAM_WATCH,
     PARAM_START_REVISION,
+    PARAM_TTL,
     PARAM_N
 };
 #define PARAM_BIT(p) (1u << (p))
@@ -325,6 +327,18 @@ static inline bool has_param(const struct params *p, enum param which)
 /* Parse @query, in which @allowed parameters may stand. False: the exchange has failed. */
 MUST_USE bool params_parse(struct exchange *x, struct cor_bytes query, uint32_t allowed,
                            struct params *out);
+
+/* Digits from *at on, moving it. False: none, or more than 64 bits. */
+MUST_USE bool params_take_number(struct cor_bytes in, size_t *at, uint64_t *out);
+
+/* ---- sessions (session.c) -------------------------------------------------------------------------- */
+
+/* The session and number that @r is to be executed under, if it says so, into @out. False: the exchange has
+ * failed. */
+MUST_USE bool session_take_key(struct exchange *x, const struct http_request *r,
+                               struct node_write *out);
+void session_open(struct exchange *x, const struct http_request *r);
+void session_close(struct exchange *x, const struct http_request *r);
 
 /* ---- handlers -------------------------------------------------------------------------------------- */
 

@@ -36,6 +36,7 @@ static const struct {
     [PARAM_KEYS] = {COR_BYTES_INIT("keys"), FLAG, 0},
     [PARAM_WATCH] = {COR_BYTES_INIT("watch"), FLAG, 0},
     [PARAM_START_REVISION] = {COR_BYTES_INIT("start_revision"), NUMBER, 0},
+    [PARAM_TTL] = {COR_BYTES_INIT("ttl"), TIME, KV_SESSION_IDLE_MAX},
 };
 
 static bool same(struct cor_bytes a, struct cor_bytes b)
@@ -52,8 +53,7 @@ static enum param find(struct cor_bytes name)
     return (enum param)which;
 }
 
-/* Digits from *at on, moving it. False: none, or more than 64 bits. */
-static bool take_number(struct cor_bytes in, size_t *at, uint64_t *out)
+bool params_take_number(struct cor_bytes in, size_t *at, uint64_t *out)
 {
     uint64_t v = 0;
     size_t first = *at;
@@ -95,7 +95,8 @@ static bool take_time(struct cor_bytes in, uint64_t max, uint64_t *out)
     size_t at = 0;
     do {
         uint64_t n, unit;
-        if (!take_number(in, &at, &n) || (unit = take_unit(in, &at)) == 0 || n > max / unit) {
+        if (!params_take_number(in, &at, &n) || (unit = take_unit(in, &at)) == 0 ||
+            n > max / unit) {
             return false;
         }
         sum += n * unit;
@@ -121,7 +122,7 @@ static bool take_value(struct exchange *x, enum param which, struct cor_bytes va
     case FLAG:
         return true;
     case NUMBER:
-        if (!take_number(value, &at, &out->number[which]) || at != value.len) {
+        if (!params_take_number(value, &at, &out->number[which]) || at != value.len) {
             return refuse(x, known[which].name, "must be a whole number of at most 64 bits");
         }
         return true;

@@ -26,6 +26,8 @@ static const struct route routes[] = {
      "GET, HEAD, POST, PUT, DELETE", NULL},
     {COR_BYTES_INIT("/db"), false, .get = raftd_list, .allow = READ_ONLY},
     {COR_BYTES_INIT("/v1/"), true, .any = consul_handle},
+    {COR_BYTES_INIT("/session"), false, .post = session_open, .allow = "POST"},
+    {COR_BYTES_INIT("/session/"), true, .delete = session_close, .allow = "DELETE"},
     {COR_BYTES_INIT("/health"), false, .get = ops_health, .allow = READ_ONLY},
     {COR_BYTES_INIT("/livez"), false, .get = ops_livez, .allow = READ_ONLY},
     {COR_BYTES_INIT("/readyz"), false, .get = ops_readyz, .allow = READ_ONLY},

@@ -84,6 +84,99 @@ static void keys_are_written_read_and_deleted(void)
     site_close(&site);
 }
 
+/* A write under a number: the same as ask_simple(), with one more header. */
+static struct reply *ask_numbered(struct client *c, const char *line, const char *key,
+                                  const char *body)
+{
+    static char text[12000];
+    format_to(text, sizeof text,
+              "%s HTTP/1.1\r\n" HOST "Idempotency-Key: %s\r\nContent-Length: %zu\r\n\r\n%s",
+              line, key, strlen(body), body);
+    return ask(c, text);
+}
+
+static void a_numbered_write_is_done_once(void)
+{
+    site_open(&site, (struct api_options){0});
+    static const struct row opened[] = {
+        {"POST /session", NULL, 200, "{\"session\":\"1\",\"ttl_ms\":3600000}"},
+        {"POST /session?ttl=90s&timeout=1s", NULL, 200, "{\"session\":\"2\",\"ttl_ms\":90000}"},
+    };
+    check_rows(opened, ARRAY_LEN(opened));
+    static const struct {
+        const char *line, *key, *body;
+        unsigned status;
+        const char *has;
+    } rows[] = {
+        {"PUT /db/a", "1:1", "x", 200, "X-Coracle-Revision: 2\n"},
+        {"PUT /db/a", "1:2", "y", 200, "X-Coracle-Revision: 3\n"},
+        {"PUT /db/a", "1:1", "x", 200, "X-Coracle-Revision: 2\n"},
+        {"POST /db/a", "1:1", "x", 200, "X-Coracle-Revision: 2\n"},
+        {"PUT /db/a", "1:1", "z", 409, "\"code\":\"number_reused\""},
+        {"PUT /db/b", "1:1", "x", 409, "\"code\":\"number_reused\""},
+        {"DELETE /db/a", "1:1", "", 409, "\"code\":\"number_reused\""},
+        {"PUT /db/a?prev_revision=2", "1:3", "z", 409, "\"mod_revision\":3"},
+        {"PUT /db/a?prev_revision=3", "1:4", "z", 200, "X-Coracle-Revision: 4\n"},
+        {"PUT /db/a?prev_revision=3", "1:4", "z", 200, "X-Coracle-Revision: 4\n"},
+        {"PUT /db/a?prev_revision=2", "1:3", "z", 409, "\"mod_revision\":3"},
+        {"DELETE /db/a", "2:1", "", 200, "{\"deleted\":1}"},
+        {"DELETE /db/a", "2:1", "", 200, "{\"deleted\":1}"},
+        {"DELETE /db/a", "2:2", "", 200, "{\"deleted\":0}"},
+        {"PUT /db/a", "3:1", "x", 410, "\"code\":\"no_session\""},
+        {"PUT /db/a", "1", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "1:", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", ":1", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "1:0", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "0:1", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "1:1x", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "1:18446744073709551616", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "8e03978e-40d5-43dd-bc93-6894a57f9324", "x", 400, "SESSION:NUMBER"},
+        {"PUT /db/a", "1:1\r\nidempotency-KEY: 1:1", "x", 400, "SESSION:NUMBER"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ROW("%s as %s", rows[i].line, rows[i].key);
+        struct client c;
+        struct reply *r = ask_numbered(&c, rows[i].line, rows[i].key, rows[i].body);
+        CHECK_EQ(r->status, rows[i].status);
+        CHECK(reply_has(r, rows[i].has));
+        client_close(&c);
+    }
+    ROW("%s", "");
+    static const struct row closed[] = {
+        {"GET /db/a", NULL, 404, "X-Coracle-Revision: 5\n"},
+        {"DELETE /session/2", NULL, 200, "{\"closed\":\"2\"}"},
+        {"DELETE /session/2", NULL, 410, "\"code\":\"no_session\""},
+        {"DELETE /session/two", NULL, 400, "DELETE /session/17"},
+        {"DELETE /session/", NULL, 400, "DELETE /session/17"},
+        {"DELETE /session/1?ttl=3s", NULL, 400, "has no meaning here"},
+        {"DELETE /session", NULL, 405, "Allow: POST\n"},
+        {"GET /session/1", NULL, 405, "Allow: DELETE\n"},
+        {"POST /session?ttl=999ms", NULL, 400, "at least 1s"},
+        {"POST /session?ttl=25h", NULL, 400, "at most 86400s"},
+    };
+    check_rows(closed, ARRAY_LEN(closed));
+    site_close(&site);
+}
+
+static void a_number_that_cannot_be_kept_apart_is_said_so(void)
+{
+    site_open(&site, (struct api_options){0});
+    struct client c;
+    char key[32];
+    (void)ask_simple(&c, "POST /session", "");
+    client_close(&c);
+    for (unsigned i = 1; i <= KV_SESSION_WINDOW + 1; i++) {
+        format_to(key, sizeof key, "1:%u", i);
+        CHECK_EQ(ask_numbered(&c, "PUT /db/a", key, "x")->status, 200);
+        client_close(&c);
+    }
+    struct reply *r = ask_numbered(&c, "PUT /db/a", "1:1", "x");
+    CHECK_EQ(r->status, 410);
+    CHECK(reply_has(r, "\"code\":\"answer_forgotten\""));
+    client_close(&c);
+    site_close(&site);
+}
+
 static void a_write_can_depend_on_the_revision(void)
 {
     site_open(&site, (struct api_options){0});
@@ -427,9 +520,10 @@ static void operators_are_told(void)
     site_close(&site);
 }
 
-TEST_MAIN(TEST(keys_are_written_read_and_deleted), TEST(a_write_can_depend_on_the_revision),
-          TEST(a_key_is_any_bytes), TEST(values_are_binary),
-          TEST(what_is_wrong_is_refused_and_named),
+TEST_MAIN(TEST(keys_are_written_read_and_deleted), TEST(a_numbered_write_is_done_once),
+          TEST(a_number_that_cannot_be_kept_apart_is_said_so),
+          TEST(a_write_can_depend_on_the_revision), TEST(a_key_is_any_bytes),
+          TEST(values_are_binary), TEST(what_is_wrong_is_refused_and_named),
           TEST(bytes_that_are_no_request_are_refused_and_the_connection_ends),
           TEST(limits_are_exact), TEST(the_door_is_closed_to_pages_of_others),
           TEST(each_outcome_of_a_write_has_its_status),

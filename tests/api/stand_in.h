@@ -100,7 +100,8 @@ enum cor_status node_write(struct node *n, const struct node_write *write, node_
     if (n->refusal != COR_OK) {
         return n->refusal;
     }
-    struct entry_header h = {.dialect = write->dialect};
+    struct entry_header h = {
+        .dialect = write->dialect, .session = write->session, .number = write->number};
     unsigned char head[ENTRY_HEADER_SIZE_MAX];
     size_t len = entry_header_encode(&h, head);
     COR_ASSERT(kv_check_ops(write->ops, NULL) == COR_OK);

@@ -162,7 +162,7 @@ static void encode(struct writer *w, const struct kv_op *op, const uint64_t *exp
 }
 
 static enum cor_status propose(struct exchange *x, const struct kv_op *op,
-                               const struct params *p)
+                               const struct params *p, struct node_write *write)
 {
     struct api *api = x->api;
     const uint64_t *expected =
@@ -176,11 +176,9 @@ static enum cor_status propose(struct exchange *x, const struct kv_op *op,
     struct writer w = writer_of(bytes, size);
     encode(&w, op, expected);
     COR_ASSERT(writer_ok(&w));
-    const struct node_write write = {
-        .dialect = ENTRY_DIALECT_RAFTD,
-        .ops = {bytes, w.used},
-        .timeout = has_param(p, PARAM_TIMEOUT) ? p->number[PARAM_TIMEOUT] : 0};
-    enum cor_status st = node_write(api->node, &write, on_written, x);
+    write->ops = (struct cor_bytes){bytes, w.used};
+    write->timeout = has_param(p, PARAM_TIMEOUT) ? p->number[PARAM_TIMEOUT] : 0;
+    enum cor_status st = node_write(api->node, write, on_written, x);
     if (bytes != api->stage) {
         free(bytes);
     }
@@ -190,17 +188,19 @@ static enum cor_status propose(struct exchange *x, const struct kv_op *op,
 static void write_key(struct exchange *x, const struct http_request *r, struct kv_op *op)
 {
     struct params p;
+    struct node_write write = {.dialect = ENTRY_DIALECT_RAFTD};
     struct written *w = ARENA_NEW(&x->arena, struct written, 1);
     COR_ASSERT(w != NULL);
     if (!take_key(x, r, x->api->scratch, &op->range.key) ||
         !params_parse(x, r->query, PARAM_BIT(PARAM_PREV_REVISION) | PARAM_BIT(PARAM_TIMEOUT),
-                      &p)) {
+                      &p) ||
+        !session_take_key(x, r, &write)) {
         return;
     }
     w->delete = op->kind == KV_OP_DELETE;
     x->own = w;
     x->ops = &written_ops;
-    enum cor_status st = propose(x, op, &p);
+    enum cor_status st = propose(x, op, &p, &write);
     if (st != COR_OK) {
         exchange_fail_as(x, st);
         return;
