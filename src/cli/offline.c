@@ -257,7 +257,7 @@ static void print_survey(const struct survey *s, const struct superblock *sb)
     (void)printf("name          %s\n"
                  "disk id       %s\n"
                  "cluster id    %s\n"
-                 "started       %" PRIu64 " times\n"
+                 "incarnation   %" PRIu64 "\n"
                  "term          %" PRIu64 "\n"
                  "entries       %" PRIu64 " to %" PRIu64 ", the last of term %" PRIu64 "\n"
                  "committed     at least to %" PRIu64 "\n"
@@ -266,8 +266,9 @@ static void print_survey(const struct survey *s, const struct superblock *sb)
                  sb->incarnation, s->hard_state.term, s->first, s->last, s->term,
                  sb->commit_hint, s->segments, s->bytes);
     for (uint32_t i = 0; i < sb->n_members; i++) {
-        (void)printf("member        %s, id %016" PRIx64 ", %s\n", sb->members[i].name,
-                     sb->members[i].id, sb->members[i].address);
+        const char *address = sb->members[i].address;
+        (void)printf("member        %s, id %016" PRIx64 "%s%s\n", sb->members[i].name,
+                     sb->members[i].id, address[0] == '\0' ? "" : ", ", address);
     }
     if (s->torn > 0) {
         (void)printf("torn end      %" PRIu64
