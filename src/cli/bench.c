@@ -6,8 +6,10 @@
 
 #include "base/error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct bench_values {
     struct option_list endpoints;
@@ -82,7 +84,7 @@ static enum cor_status make_options(const struct invocation *i, struct bench_opt
     o->clients = (unsigned)v->clients;
     o->pipeline = (unsigned)v->pipeline;
     o->rate = v->rate;
-    o->seconds = v->time / UINT64_C(1000000000);
+    o->nanoseconds = v->time;
     o->count = v->count;
     o->keys = v->keys;
     o->zipf = v->zipf;
@@ -96,17 +98,32 @@ static enum cor_status make_options(const struct invocation *i, struct bench_opt
     return COR_OK;
 }
 
+/* What is going on, for whoever sits there and waits. */
+static void say(const char *what)
+{
+    if (isatty(STDERR_FILENO) != 0) {
+        (void)fprintf(stderr, "coracle bench: %s\n", what);
+    }
+}
+
 static enum cor_status measure(const struct bench_options *o, struct bench_result *r,
                                struct bench_floors *f, struct cor_error *err)
 {
     struct bench_watchers *watchers = NULL;
+    say(o->kind == BENCH_GET || o->kind == BENCH_MIXED
+            ? "writing every key once (--keys), then the load"
+            : "the load");
     enum cor_status st =
         o->kind == BENCH_WATCH ? bench_watchers_start(o, err, &watchers) : COR_OK;
     st = st == COR_OK ? bench_load(o, r, err) : st;
     if (watchers != NULL) {
         bench_watchers_stop(watchers, r);
     }
-    return st == COR_OK && o->floor_dir != NULL ? bench_floors(o->floor_dir, f, err) : st;
+    if (st == COR_OK && o->floor_dir != NULL) {
+        say("the floors of this machine (--no-floors leaves them out)");
+        st = bench_floors(o->floor_dir, f, err);
+    }
+    return st;
 }
 
 static enum exit_code run(const struct invocation *i)

@@ -35,13 +35,13 @@ struct bench_options {
     enum bench_kind kind;
     const char *endpoints[BENCH_ENDPOINTS_MAX]; /* host:port */
     size_t n_endpoints;
-    unsigned clients;  /* connections */
-    unsigned pipeline; /* requests on their way per connection */
-    uint64_t rate;     /* open loop: requests per second; 0: closed loop */
-    uint64_t seconds;  /* how long, or... */
-    uint64_t count;    /* ...how many requests; 0: seconds count */
-    uint64_t keys;     /* distinct keys, in turn; with zipf: chosen by rank */
-    bool zipf;         /* the key of rank r is chosen in proportion to 1/r */
+    unsigned clients;     /* connections */
+    unsigned pipeline;    /* requests on their way per connection */
+    uint64_t rate;        /* open loop: requests per second; 0: closed loop */
+    uint64_t nanoseconds; /* how long, or... */
+    uint64_t count;       /* ...how many requests; 0: time counts */
+    uint64_t keys;        /* distinct keys, in turn; with zipf: chosen by rank */
+    bool zipf;            /* the key of rank r is chosen in proportion to 1/r */
     size_t value_bytes;
     unsigned put_percent;  /* of mixed */
     const char *read_mode; /* "default", "consistent" or "stale" */

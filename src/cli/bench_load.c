@@ -535,7 +535,7 @@ enum cor_status bench_load(const struct bench_options *o, struct bench_result *r
         *r = (struct bench_result){0};
     }
     if (st == COR_OK) {
-        uint64_t end = o->count != 0 ? UINT64_MAX / 2 : bench_now() + o->seconds * SECOND;
+        uint64_t end = o->count != 0 ? UINT64_MAX / 2 : bench_now() + o->nanoseconds;
         run(l, o->count != 0 ? o->count : UINT64_MAX, end);
         r->nanoseconds = l->now - l->begin;
     }

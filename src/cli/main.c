@@ -132,9 +132,9 @@ static enum cor_status prepare(struct invocation *i, struct options_input *in, s
     }
     if (st == COR_OK &&
         (i->arguments.n < c->arguments_min || i->arguments.n > c->arguments_max)) {
-        st = error_set(err, COR_EINVAL, "%s arguments; usage: coracle %s %s",
+        st = error_set(err, COR_EINVAL, "%s arguments; usage: coracle %s%s%s",
                        i->arguments.n < c->arguments_min ? "missing" : "too many", c->name,
-                       c->arguments);
+                       c->arguments[0] != '\0' ? " " : "", c->arguments);
     }
     return st;
 }
