@@ -311,6 +311,7 @@ enum param {
     PARAM_WATCH,
     PARAM_START_REVISION,
     PARAM_TTL,
+    PARAM_FORMAT,
     PARAM_N
 };
 #define PARAM_BIT(p) (1u << (p))
@@ -357,6 +358,10 @@ void ops_readyz(struct exchange *x, const struct http_request *r);
 void ops_status(struct exchange *x, const struct http_request *r);
 void ops_metrics(struct exchange *x, const struct http_request *r);
 void ops_trace(struct exchange *x, const struct http_request *r);
+/* "" if there is no such member. */
+const char *ops_member_name(const struct node_status *s, cor_node_id id);
+/* render of /debug/trace?format=article. */
+enum rendered ops_render_article(struct exchange *x, struct out *o);
 void ops_version(struct exchange *x, const struct http_request *r);
 void ops_index(struct exchange *x, const struct http_request *r);
 

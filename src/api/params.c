@@ -37,6 +37,7 @@ static const struct {
     [PARAM_WATCH] = {COR_BYTES_INIT("watch"), FLAG, 0},
     [PARAM_START_REVISION] = {COR_BYTES_INIT("start_revision"), NUMBER, 0},
     [PARAM_TTL] = {COR_BYTES_INIT("ttl"), TIME, KV_SESSION_IDLE_MAX},
+    [PARAM_FORMAT] = {COR_BYTES_INIT("format"), BYTES, 0},
 };
 
 static bool same(struct cor_bytes a, struct cor_bytes b)

@@ -163,6 +163,9 @@ static void send_append(struct node *n, size_t peer, const struct cor_raft_messa
         peers_send_append(n->peers, peer, &out, n->peer_entries)) {
         sent.n = out.n_entries;
         sent.bytes = bytes;
+        if (sent.n > 0) {
+            trace_append(n, &out, n->peer_entries[sent.n - 1].term);
+        }
     }
     if (m->n_entries > 0) {
         COR_ASSERT(n->n_sent < COR_RAFT_MEMBERS_MAX);

@@ -314,6 +314,8 @@ struct node {
     uint64_t syncs_seen, sync_ns_seen;
     struct node_trace trace[NODE_TRACE_MAX];
     uint64_t n_traced;
+    struct node_append appends[NODE_APPENDS_MAX];
+    uint64_t n_appends;
 
     /* Room for one batch, so that a step needs no memory. */
     struct cor_raft_entry *heads;
@@ -517,5 +519,7 @@ void node_tell_fatal(struct node *n);
 
 void trace_add(struct node *n, enum node_step step, uint64_t index, uint64_t count,
                cor_node_id peer);
+/* An append with entries was sent or received; its last entry has @last_term. */
+void trace_append(struct node *n, const struct cor_raft_message *m, uint64_t last_term);
 
 #endif

@@ -295,4 +295,24 @@ struct node_trace {
 #define NODE_TRACE_MAX 512u
 size_t node_get_trace(const struct node *n, struct node_trace *out, size_t n_max);
 
+/* The last appends with entries that this node sent or received, newest last, in a bounded ring. */
+struct node_append {
+    uint64_t term;         /* of the leader that sent it */
+    struct cor_logid prev; /* the entry before its entries... */
+    uint32_t n_entries;
+    uint64_t last_term; /* ... of which the last one has this term */
+    uint64_t commit;
+    cor_node_id leader;
+};
+#define NODE_APPENDS_MAX 32u
+size_t node_get_appends(const struct node *n, struct node_append *out, size_t n_max);
+
+/* The entry at @index, if it is still in memory; the payload is borrowed until the node goes on. */
+struct node_entry {
+    uint64_t index, term;
+    uint32_t type; /* enum cor_entry_type */
+    struct cor_bytes payload;
+};
+MUST_USE bool node_get_entry(const struct node *n, uint64_t index, struct node_entry *out);
+
 #endif

@@ -67,6 +67,7 @@ static bool receive_append(struct node *n, const struct cor_raft_message *m,
     if (!cache_reserve(&n->cache, m->n_entries)) {
         return true;
     }
+    trace_append(n, m, m->entries[m->n_entries - 1].term);
     struct source source = {.message = m, .entries = entries};
     source.bytes = copy_payloads(entries, m->n_entries);
     bool ok = source.bytes == NULL || step_message(n, m, io_now(n->io), &source);

@@ -219,6 +219,26 @@ static void the_steps_of_a_write_can_be_seen(void)
     stop();
 }
 
+/* Leader and follower show the message that carried a write, in the article's shape (S11). */
+static void the_message_of_a_write_reads_as_in_the_article(void)
+{
+    start(3);
+    unsigned leader = cluster_leader(cluster);
+    CHECK_EQ(client_ask(&clients[leader], PUT("/db/aae", "3", "bbb"))->status, 200u);
+    for (unsigned i = 1; i <= 3; i++) {
+        ROW("n%u", i);
+        char name[48];
+        struct reply *r = client_ask(&clients[i], GET("/debug/trace?format=article"));
+        format_to(name, sizeof name, "\"LeaderName\":\"n%u\",\"Entries\":[{\"Index\":", leader);
+        CHECK(reply_has(r, name));
+        CHECK(reply_has(r, "\"CommandName\":\"write\",\"Command\":"
+                           "\"eyJrZXkiOiJhYWUiLCJ2YWx1ZSI6ImJiYiJ9Cg==\"}]"));
+        CHECK(reply_has(r, "\"CommandName\":\"raft:nop\"}]"));
+    }
+    ROW("%s", "");
+    stop();
+}
+
 static void a_single_node_needs_nobody(void)
 {
     start(1);
@@ -234,4 +254,6 @@ TEST_MAIN(TEST(any_node_takes_a_write_and_answers_a_read),
           TEST(without_a_majority_only_stale_reads_are_answered),
           TEST(a_watch_on_any_node_sees_writes_through_any_other),
           TEST(each_node_tells_its_role_and_what_it_knows_of_the_others),
-          TEST(the_steps_of_a_write_can_be_seen), TEST(a_single_node_needs_nobody))
+          TEST(the_steps_of_a_write_can_be_seen),
+          TEST(the_message_of_a_write_reads_as_in_the_article),
+          TEST(a_single_node_needs_nobody))

@@ -477,6 +477,13 @@ static void operators_are_told(void)
          "\n"},
         {"GET /debug/trace", NULL, 200, "\"name\":\"follower_log\""},
         {"GET /debug/trace", NULL, 200, "\"peer\":\"n2\""},
+        {"GET /debug/trace?format=article", NULL, 200,
+         "[\n{\"Term\":17,\"PrevLogIndex\":26,\"PrevLogTerm\":17,\"CommitIndex\":26,"
+         "\"LeaderName\":\"n1\",\"Entries\":[{\"Index\":27,\"Term\":17,\"CommandName\":"
+         "\"write\","
+         "\"Command\":\"eyJrZXkiOiJhYWUiLCJ2YWx1ZSI6ImJiYiJ9Cg==\"}]},\n"},
+        {"GET /debug/trace?format=article", NULL, 200, "\"Entries\":[],\"EntriesOmitted\":1}"},
+        {"GET /debug/trace?format=paper", NULL, 400, "there is only"},
         {"GET /metrics", NULL, 200, "\netcd_server_has_leader 1\n"},
         {"GET /metrics", NULL, 200,
          "\netcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.000064000\"} 2\n"},

@@ -173,6 +173,37 @@ size_t node_get_trace(const struct node *n, struct node_trace *out, size_t n_max
     return 2;
 }
 
+/* The article's message, and one whose entry was replaced since. */
+size_t node_get_appends(const struct node *n, struct node_append *out, size_t n_max)
+{
+    COR_ASSERT(n_max >= 2);
+    (void)n;
+    out[0] = (struct node_append){.term = 17,
+                                  .prev = {17, 26},
+                                  .n_entries = 1,
+                                  .last_term = 17,
+                                  .commit = 26,
+                                  .leader = 1};
+    out[1] = out[0];
+    out[1].last_term = 16;
+    return 2;
+}
+
+bool node_get_entry(const struct node *n, uint64_t index, struct node_entry *out)
+{
+    static unsigned char memory[256];
+    const struct kv_op op = {.kind = KV_OP_PUT,
+                             .range = {.key = COR_BYTES_INIT("aae")},
+                             .value = COR_BYTES_INIT("bbb")};
+    const struct entry_header header = {.dialect = ENTRY_DIALECT_RAFTD};
+    struct writer w = writer_of(memory, sizeof memory);
+    (void)n;
+    w.used = entry_header_encode(&header, memory);
+    kv_encode_one(&w, &op);
+    *out = (struct node_entry){index, 17, COR_ENTRY_COMMAND, {memory, w.used}};
+    return index == 27;
+}
+
 static inline void node_init(struct node *n, struct io *io)
 {
     n->io = io;

@@ -154,7 +154,7 @@ static const char *const step_names[] = {
     [NODE_STEP_ANSWER] = "answer",
 };
 
-static const char *peer_name(const struct node_status *s, cor_node_id id)
+const char *ops_member_name(const struct node_status *s, cor_node_id id)
 {
     for (size_t i = 0; i < s->n_peers; i++) {
         if (s->peers[i].id == id) {
@@ -177,7 +177,7 @@ static void put_step(struct json_writer *w, const struct node_trace *t,
     json_field_u64(w, "index", t->index);
     json_field_u64(w, "entries", t->n_entries);
     if (t->step == NODE_STEP_FOLLOWER_LOG) {
-        json_field_text(w, "peer", peer_name(s, t->peer));
+        json_field_text(w, "peer", ops_member_name(s, t->peer));
     }
     json_end_object(w);
 }
@@ -207,6 +207,18 @@ static enum rendered render_trace(struct exchange *x, struct out *o)
 
 void ops_trace(struct exchange *x, const struct http_request *r)
 {
-    static const struct exchange_ops ops = {.render = render_trace};
-    exchange_start_plain(x, r, &ops);
+    static const struct exchange_ops steps = {.render = render_trace};
+    static const struct exchange_ops article = {.render = ops_render_article};
+    struct params p;
+    if (!params_parse(x, r->query, PARAM_BIT(PARAM_FORMAT), &p)) {
+        return;
+    }
+    struct cor_bytes format = p.bytes[PARAM_FORMAT];
+    if (has_param(&p, PARAM_FORMAT) &&
+        !(format.len == 7 && memcmp(format.ptr, "article", 7) == 0)) {
+        exchange_fail(x, 400, "bad_request", "parameter format: there is only \"article\"");
+        return;
+    }
+    x->ops = has_param(&p, PARAM_FORMAT) ? &article : &steps;
+    exchange_ready(x);
 }
