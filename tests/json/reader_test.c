@@ -352,7 +352,24 @@ static void what_is_not_base64_is_refused(void)
     }
 }
 
-TEST_MAIN(TEST(members_are_found_by_name_and_kind), TEST(what_is_not_json_is_refused),
+static void names_are_found_in_any_case_and_the_exact_one_first(void)
+{
+    struct json_value *d = json_parse(
+        COR_BYTES_LIT("{\"TTL\":1,\"lockdelay\":2,\"name\":3,\"Name\":4,\"NAME\":5,\"n\":6}"));
+    REQUIRE(d != NULL);
+    CHECK_EQ(json_get_u64(json_member_any_case(d, "ttl")), 1);
+    CHECK_EQ(json_get_u64(json_member_any_case(d, "LockDelay")), 2);
+    CHECK_EQ(json_get_u64(json_member_any_case(d, "Name")), 4);
+    CHECK_EQ(json_get_u64(json_member_any_case(d, "nAmE")), 5); /* the last one */
+    CHECK(json_member_any_case(d, "nam") == NULL);
+    CHECK(json_member_any_case(d, "names") == NULL);
+    CHECK(json_member_any_case(NULL, "name") == NULL);
+    CHECK(json_member_any_case(json_member(d, "n"), "n") == NULL);
+    json_free(d);
+}
+
+TEST_MAIN(TEST(names_are_found_in_any_case_and_the_exact_one_first),
+          TEST(members_are_found_by_name_and_kind), TEST(what_is_not_json_is_refused),
           TEST(bytes_come_back_as_the_writer_took_them),
           TEST(members_of_bad_base64_are_refused), TEST(values_of_all_kinds_are_told_apart),
           TEST(questions_to_the_wrong_kind_are_answered_with_no),

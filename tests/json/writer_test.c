@@ -39,6 +39,35 @@ static void fields_come_in_the_order_of_the_calls(void)
                    "\"k\\u0000y\":{\"n\":3}}");
 }
 
+static void pretty_text_has_a_value_on_each_line(void)
+{
+    char out[256];
+    struct json_writer w = json_writer_of(out, sizeof out);
+    json_set_pretty(&w, true);
+    json_begin_object(&w);
+    json_field_u64(&w, "a", 1);
+    json_name(&w, "list");
+    json_begin_array(&w);
+    json_newline(&w);
+    json_bool(&w, true);
+    json_begin_object(&w);
+    json_end_object(&w);
+    json_end_array(&w);
+    json_name(&w, "none");
+    json_begin_array(&w);
+    json_end_array(&w);
+    json_end_object(&w);
+    json_end_line(&w);
+    CHECK(json_ok(&w));
+    CHECK_TEXT(&w, "{\n    \"a\": 1,\n    \"list\": [\n        true,\n        {}\n    ],\n"
+                   "    \"none\": []\n}\n");
+    json_restart(&w);
+    json_begin_array(&w);
+    json_null(&w);
+    json_end_array(&w);
+    CHECK_TEXT(&w, "[null]");
+}
+
 static void strings_are_escaped(void)
 {
     static const struct {
@@ -240,7 +269,8 @@ static void a_buffer_serves_another_document(void)
     json_writer_free(&w);
 }
 
-TEST_MAIN(TEST(fields_come_in_the_order_of_the_calls), TEST(strings_are_escaped),
+TEST_MAIN(TEST(fields_come_in_the_order_of_the_calls),
+          TEST(pretty_text_has_a_value_on_each_line), TEST(strings_are_escaped),
           TEST(numbers_are_exact), TEST(bytes_become_base64),
           TEST(a_buffer_too_small_by_any_number_is_noticed), TEST(a_growing_buffer_grows),
           TEST(a_document_may_leave_in_parts), TEST(nesting_goes_to_its_limit),

@@ -117,6 +117,37 @@ static void flags_keep_what_they_name(void)
     world_close(&w);
 }
 
+static void a_lock_is_kept_while_the_rest_changes(void)
+{
+    static const struct {
+        struct cor_bytes old, given, want;
+        uint32_t flags;
+    } rows[] = {
+        {COR_BYTES_INIT(""), COR_BYTES_INIT(""), COR_BYTES_INIT(""), 0},
+        {COR_BYTES_INIT(""), COR_BYTES_INIT("\0\0f"), COR_BYTES_INIT("\0\0f"), 0},
+        {COR_BYTES_INIT("\3\2me"), COR_BYTES_INIT("\0\0f"), COR_BYTES_INIT("\3\2mef"), 0},
+        {COR_BYTES_INIT("\3\2mef"), COR_BYTES_INIT(""), COR_BYTES_INIT("\3\2me"), 0},
+        {COR_BYTES_INIT("\3\0f"), COR_BYTES_INIT("\7\3you"), COR_BYTES_INIT("\3"), 0},
+        {COR_BYTES_INIT("\3\2mef"), COR_BYTES_INIT("\0\0g"), COR_BYTES_INIT("\4\2meg"),
+         KV_BUMP_LOCK},
+        {COR_BYTES_INIT("\3flags"), COR_BYTES_INIT("\0\0g"), COR_BYTES_INIT("\3\0g"), 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        ROW("%zu", i);
+        world_open(&w);
+        struct kv_op op = put_of("k", "v");
+        op.attrs = rows[i].old;
+        (void)apply_one(&w, &op);
+        op.attrs = rows[i].given;
+        op.flags = KV_KEEP_LOCK | rows[i].flags;
+        (void)apply_one(&w, &op);
+        CHECK_BYTES(item_of(&w, "k").attrs, rows[i].want);
+        world_close(&w);
+    }
+    ROW("%s", "");
+}
+
 static void attributes_never_outgrow_their_limit(void)
 {
     struct world w;
@@ -598,7 +629,8 @@ static void a_result_cannot_nest_without_end(void)
 
 TEST_MAIN(TEST(a_revision_is_an_entry_that_changed_something),
           TEST(a_key_lives_through_versions_and_begins_anew_after_deletion),
-          TEST(flags_keep_what_they_name), TEST(attributes_never_outgrow_their_limit),
+          TEST(flags_keep_what_they_name), TEST(a_lock_is_kept_while_the_rest_changes),
+          TEST(attributes_never_outgrow_their_limit),
           TEST(if_changed_makes_an_equal_put_nothing),
           TEST(what_must_be_there_fails_the_whole_if_it_is_not), TEST(compares_follow_etcd),
           TEST(a_range_in_a_transaction_sees_its_earlier_writes),
