@@ -110,6 +110,20 @@ COR_API enum cor_status cor_delete(struct cor *c, struct cor_bytes key, uint64_t
 COR_API enum cor_status cor_compare_and_put(struct cor *c, struct cor_bytes key,
                                             uint64_t expected, struct cor_bytes value,
                                             uint64_t *revision);
+
+/*
+ * Sessions: a write under a number of a session is done once. After COR_EUNKNOWN call again with the same number, on any
+ * member: it is done if it was not, and what comes back is the answer of the first time. At most 64 numbers should be under way
+ * at a time. COR_ENOSESSION: closed or expired; COR_EREUSED: the number was used for another write; COR_EFORGOTTEN: the
+ * answer is no longer kept. After those three nothing was done now, but an earlier call may have done it.
+ */
+/* @idle_ms: it may expire when it was not used for so long; 1 s to a day, 0: an hour. COR_ENOSPACE: too many are open. */
+COR_API enum cor_status cor_session_open(struct cor *c, uint64_t idle_ms, uint64_t *session);
+COR_API enum cor_status cor_session_close(struct cor *c, uint64_t session);
+/* @number: from 1. */
+COR_API enum cor_status cor_put_once(struct cor *c, uint64_t session, uint64_t number,
+                                     struct cor_bytes key, struct cor_bytes value,
+                                     uint64_t *revision);
 /* COR_OK: *out is the caller's; COR_ENOTFOUND; COR_ENOLEADER; COR_ETIMEDOUT; COR_ENOMEM. */
 COR_API enum cor_status cor_get(struct cor *c, struct cor_bytes key, enum cor_read_mode mode,
                                 struct cor_item **out);

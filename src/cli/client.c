@@ -164,20 +164,23 @@ static enum cor_status make_head(struct client *c, uint64_t time, struct cor_byt
                                  struct cor_error *err)
 {
     const struct client_request *r = c->request;
-    char timeout[48] = "", length[48] = "";
+    char timeout[48] = "", length[48] = "", key[80] = "";
     if (r->timed) {
         uint64_t ms = (time - time / 8) / MS;
         ms = ms < 1 ? 1 : (ms > SERVER_MAX_MS ? SERVER_MAX_MS : ms);
         format_to(timeout, sizeof timeout, "%ctimeout=%llums",
                   strchr(r->target, '?') == NULL ? '?' : '&', (unsigned long long)ms);
     }
-    if (strcmp(r->method, "PUT") == 0) {
+    if (r->idempotency_key != NULL) {
+        format_to(key, sizeof key, "Idempotency-Key: %s\r\n", r->idempotency_key);
+    }
+    if (r->method[0] == 'P') {
         format_to(length, sizeof length, "Content-Length: %zu\r\n", r->body.len);
     }
     size_t n = format_to(c->head, sizeof c->head,
                          "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: coracle/" CORACLE_VERSION
-                         "\r\n%s\r\n",
-                         r->method, r->target, timeout, c->endpoint, length);
+                         "\r\n%s%s\r\n",
+                         r->method, r->target, timeout, c->endpoint, length, key);
     if (n + 1 >= sizeof c->head) {
         return error_set(err, COR_ETOOBIG, "the key is too long for a request");
     }
@@ -271,19 +274,34 @@ static void pause_until(uint64_t at)
     }
 }
 
-/* How long this attempt may take: a write has one chance and gets all the time, a read leaves some for the others. */
+/* Done twice it is as good as done once. */
+static bool may_repeat(const struct client *c)
+{
+    return !c->request->writes || c->request->idempotency_key != NULL;
+}
+
+/* How long this attempt may take: a write has one chance and gets all the time, others leave some for what comes after. */
 static uint64_t time_for(const struct client *c, uint64_t left)
 {
-    return c->request->writes || c->v->endpoints.n == 1 ? left : left / 2 + 1;
+    bool last = c->request->writes ? !may_repeat(c) : c->v->endpoints.n == 1;
+    return last ? left : left / 2 + 1;
 }
 
 /* Whether another endpoint may be tried after this outcome. */
 static bool may_go_on(const struct client *c, enum cor_status st)
 {
     if (st == COR_OK) {
-        return c->reply.status == 503; /* nothing was done: retry is safe */
+        return c->reply.status == 503 || /* nothing was done: retry is safe */
+               (c->reply.status == 504 && c->request->writes && may_repeat(c));
     }
-    return st == COR_ENOTDONE || (st == COR_EUNKNOWN && !c->request->writes && c->parts == 0);
+    return st == COR_ENOTDONE || (st == COR_EUNKNOWN && may_repeat(c) && c->parts == 0);
+}
+
+/* Whether this outcome of a write leaves open if it was done. */
+static bool is_open(const struct client *c, enum cor_status st)
+{
+    return c->request->writes &&
+           (st == COR_EUNKNOWN || (st == COR_OK && c->reply.status == 504));
 }
 
 enum cor_status client_ask(struct client *c, const struct client_request *r, uint64_t timeout,
@@ -292,6 +310,7 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
     const struct option_list *all = &c->v->endpoints;
     uint64_t deadline = client_now() + (timeout != 0 ? timeout : c->v->timeout);
     bool reached = false; /* somebody, in this round */
+    bool open = false;    /* an attempt may have done it */
     c->request = r;
     for (size_t n = 1;; n++) {
         uint64_t now = client_now();
@@ -299,9 +318,14 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
         c->endpoint = all->items[c->at % all->n];
         enum cor_status st = attempt(c, all->n > 1 ? CONNECT_NS : left, time_for(c, left), err);
         *reply = c->reply;
+        if (open && st == COR_OK && c->reply.status == 410) {
+            return error_set(err, COR_EUNKNOWN, "%s: the session knows no answer any more",
+                             c->endpoint);
+        }
         if (!may_go_on(c, st)) {
             return st;
         }
+        open = open || is_open(c, st);
         if (st == COR_OK) {
             (void)error_set(err, COR_ENOTDONE, "%s: %.*s", c->endpoint,
                             (int)(c->body_used < 150 ? c->body_used : 150),
@@ -311,8 +335,8 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
         reached = reached || st != COR_ENOTDONE;
         bool round_ends = n % all->n == 0;
         uint64_t pause = round_ends ? PAUSE_NS : 0;
-        if (client_now() + pause >= deadline || (round_ends && !reached)) {
-            return COR_ENOTDONE;
+        if (client_now() + pause >= deadline || (round_ends && !reached && !open)) {
+            return open ? COR_EUNKNOWN : COR_ENOTDONE;
         }
         reached = reached && !round_ends;
         pause_until(client_now() + pause);
@@ -341,7 +365,7 @@ enum exit_code client_fail(const struct invocation *i, enum cor_status st,
         return command_fail(
             i, EXIT_UNKNOWN,
             "outcome unknown: %s; the write may or may not have been done: read "
-            "the key before writing again, or use --prev-revision",
+            "the key before writing again, or use --prev-revision or --session",
             err->text);
     }
     if (st == COR_EINVAL || st == COR_ETOOBIG) {

@@ -3,7 +3,8 @@
  *
  * Place in the system: put, get, del, watch and status are made of this. Endpoints are tried in order; a node that
  * cannot be reached, or says that nothing was done (503), is passed over for the next, round and round until the time
- * is up or not one of them can be reached. A write is never sent again once it may have left: then its outcome is unknown (D16).
+ * is up or not one of them can be reached. A write is never sent again once it may have left: then its outcome is unknown
+ * (D16); unless it has a number in a session (D12), under which the nodes do it once: it is sent until there is an answer.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -30,8 +31,9 @@ struct client;
 
 struct client_request {
     const char *method;
-    const char *target;    /* path and query, encoded */
-    struct cor_bytes body; /* of PUT */
+    const char *target;          /* path and query, encoded */
+    struct cor_bytes body;       /* of PUT */
+    const char *idempotency_key; /* SESSION:NUMBER; NULL: none */
     bool writes;
     bool timed;   /* "timeout=" is added to the query: the node shall speak before we give up */
     bool streams; /* once a 2xx answer has begun it may take any time, but for CLIENT_SILENCE */

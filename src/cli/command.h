@@ -44,8 +44,9 @@ struct command {
 };
 
 extern const struct command command_serve, command_put, command_get, command_del, command_watch,
-    command_status, command_log_dump, command_inspect, command_verify, command_import_goraft,
-    command_export_goraft, command_bench;
+    command_status, command_session_open, command_session_close, command_log_dump,
+    command_inspect, command_verify, command_import_goraft, command_export_goraft,
+    command_bench;
 
 /* In the order of the help; NULL past the last. */
 const struct command *commands_at(size_t i);

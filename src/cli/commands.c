@@ -7,9 +7,10 @@
 const struct command *commands_at(size_t i)
 {
     static const struct command *const all[] = {
-        &command_serve,  &command_put,           &command_get,           &command_del,
-        &command_watch,  &command_status,        &command_log_dump,      &command_inspect,
-        &command_verify, &command_import_goraft, &command_export_goraft, &command_bench,
+        &command_serve,         &command_put,     &command_get,          &command_del,
+        &command_watch,         &command_status,  &command_session_open, &command_session_close,
+        &command_log_dump,      &command_inspect, &command_verify,       &command_import_goraft,
+        &command_export_goraft, &command_bench,
     };
     return i < ARRAY_LEN(all) ? all[i] : NULL;
 }

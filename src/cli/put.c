@@ -1,8 +1,9 @@
 /*
- * put.c - `coracle put` and `coracle del`: one write, sent once.
+ * put.c - `coracle put` and `coracle del`: one write, sent once; or done once, under a number of a session.
  */
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/session.h"
 #include "cli/text.h"
 
 #include "coracle/coracle.h"
@@ -15,12 +16,17 @@
 struct write_values {
     struct client_values client;
     const char *prev_revision; /* NULL: whatever it is */
+    const char *session;       /* SESSION:NUMBER; NULL: none */
 };
 
 static const struct option put_own[] = {
     {"prev-revision", "N", NULL,
      "only if the key's mod revision is N;\n0: only if there is no such key", OPTION_TEXT,
      false, offsetof(struct write_values, prev_revision), 0, 0, NULL},
+    {"session", "ID:NUMBER", NULL,
+     "do it once, however often it is sent: under this number\nof a session "
+     "(coracle session open)",
+     OPTION_TEXT, false, offsetof(struct write_values, session), 0, 0, NULL},
     {"output", "FORM", "plain", "plain or json", OPTION_CHOICE, false,
      offsetof(struct write_values, client.form), 0, 0, "plain|json"},
 };
@@ -58,7 +64,14 @@ static enum exit_code write_key(const struct invocation *i, const char *target,
                                 enum exit_code (*on_done)(const struct invocation *i,
                                                           const struct client_reply *reply))
 {
-    struct client *c = client_new(i->values);
+    const struct write_values *v = i->values;
+    if (v->session != NULL && !session_is_key(v->session)) {
+        return command_fail(i, EXIT_USAGE,
+                            "--session: '%.60s' is not ID:NUMBER, two whole numbers from 1",
+                            v->session);
+    }
+    r->idempotency_key = v->session;
+    struct client *c = client_new(&v->client);
     if (c == NULL) {
         return command_fail(i, EXIT_FAILED, "out of memory");
     }
@@ -142,15 +155,17 @@ const struct command command_put = {
     .arguments_min = 2,
     .arguments_max = 2,
     .summary = "write a key",
-    .details = "VALUE - is standard input. Done means: durable on a majority. Prints the "
-               "revision of the\n"
-               "write. If the outcome is unknown (exit code 5) the write was sent and not "
-               "answered; it is\n"
-               "never sent twice.\n"
-               "\n"
-               "  coracle put foo bar\n"
-               "  coracle put config - <config.json\n"
-               "  coracle put lock me --prev-revision 0\n",
+    .details =
+        "VALUE - is standard input. Done means: durable on a majority. Prints the "
+        "revision of the\n"
+        "write. If the outcome is unknown (exit code 5) the write was sent and not "
+        "answered; it is\n"
+        "never sent twice, but with --session, where that is safe, until the time is up.\n"
+        "\n"
+        "  coracle put foo bar\n"
+        "  coracle put config - <config.json\n"
+        "  coracle put lock me --prev-revision 0\n"
+        "  coracle put counter 1 --session $(coracle session open):1\n",
     .options = {put_own, client_table, ARRAY_LEN(put_own), CLIENT_TABLE_LEN},
     .values_size = sizeof(struct write_values),
     .run = run_put,

@@ -1,5 +1,5 @@
 /*
- * write.c - cor_put(), cor_delete(), cor_compare_and_put(): one operation each, proposed and waited for.
+ * write.c - cor_put() and the like, and sessions: one operation each, proposed and waited for.
  */
 #include "server/internal.h"
 
@@ -12,7 +12,8 @@ struct write_call {
     struct call call;
     struct cor_bytes ops;
     bool compared;
-    uint64_t revision, deleted;
+    uint64_t session, number;
+    uint64_t revision, count; /* of what was deleted, or the session that was opened */
 };
 
 static void on_written(void *arg, enum cor_status st, const struct kv_result *result)
@@ -24,7 +25,7 @@ static void on_written(void *arg, enum cor_status st, const struct kv_result *re
     }
     if (st == COR_OK) {
         w->revision = result->revision;
-        w->deleted = result->n_ops > 0 ? result->ops[0].count : 0;
+        w->count = result->n_ops > 0 ? result->ops[0].count : 0;
         st = w->compared && !result->succeeded ? COR_ECONFLICT : COR_OK;
     }
     call_end(&w->call, st);
@@ -33,7 +34,10 @@ static void on_written(void *arg, enum cor_status st, const struct kv_result *re
 static void begin_write(struct call *call)
 {
     struct write_call *w = CONTAINER_OF(call, struct write_call, call);
-    const struct node_write write = {.dialect = ENTRY_DIALECT_NATIVE, .ops = w->ops};
+    const struct node_write write = {.dialect = ENTRY_DIALECT_NATIVE,
+                                     .ops = w->ops,
+                                     .session = w->session,
+                                     .number = w->number};
     enum cor_status st = node_write(call->c->node, &write, on_written, w);
     if (st != COR_OK) {
         call_end(call, st);
@@ -86,8 +90,9 @@ static enum cor_status write_op(struct cor *c, const struct kv_compare *compare,
     return st;
 }
 
-static enum cor_status put(struct cor *c, const struct kv_compare *compare,
-                           struct cor_bytes key, struct cor_bytes value, uint64_t *revision)
+static enum cor_status put(struct cor *c, struct write_call *w,
+                           const struct kv_compare *compare, struct cor_bytes key,
+                           struct cor_bytes value, uint64_t *revision)
 {
     if (!is_key(key)) {
         return COR_EINVAL;
@@ -95,15 +100,16 @@ static enum cor_status put(struct cor *c, const struct kv_compare *compare,
     if (value.len > COR_VALUE_MAX) {
         return COR_ETOOBIG;
     }
-    struct write_call w = {.compared = compare != NULL};
+    w->compared = compare != NULL;
     const struct kv_op op = {.kind = KV_OP_PUT, .range = {.key = key}, .value = value};
-    return write_op(c, compare, &op, &w, revision);
+    return write_op(c, compare, &op, w, revision);
 }
 
 enum cor_status cor_put(struct cor *c, struct cor_bytes key, struct cor_bytes value,
                         uint64_t *revision)
 {
-    return put(c, NULL, key, value, revision);
+    struct write_call w = {0};
+    return put(c, &w, NULL, key, value, revision);
 }
 
 enum cor_status cor_compare_and_put(struct cor *c, struct cor_bytes key, uint64_t expected,
@@ -111,7 +117,8 @@ enum cor_status cor_compare_and_put(struct cor *c, struct cor_bytes key, uint64_
 {
     const struct kv_compare compare = {
         .range = {.key = key}, .field = KV_COMPARE_MOD, .op = KV_EQUAL, .number = expected};
-    return put(c, &compare, key, value, revision);
+    struct write_call w = {0};
+    return put(c, &w, &compare, key, value, revision);
 }
 
 enum cor_status cor_delete(struct cor *c, struct cor_bytes key, uint64_t *deleted,
@@ -124,7 +131,46 @@ enum cor_status cor_delete(struct cor *c, struct cor_bytes key, uint64_t *delete
     const struct kv_op op = {.kind = KV_OP_DELETE, .range = {.key = key}};
     enum cor_status st = write_op(c, NULL, &op, &w, revision);
     if (st == COR_OK && deleted != NULL) {
-        *deleted = w.deleted;
+        *deleted = w.count;
     }
     return st;
+}
+
+/* ---- sessions ------------------------------------------------------------------------------------- */
+
+#define MS           UINT64_C(1000000)
+#define IDLE_DEFAULT (UINT64_C(3600000) * MS)
+
+enum cor_status cor_session_open(struct cor *c, uint64_t idle_ms, uint64_t *session)
+{
+    struct write_call w = {0};
+    uint64_t idle = idle_ms == 0 ? IDLE_DEFAULT : idle_ms * MS;
+    if (idle_ms > KV_SESSION_IDLE_MAX / MS) {
+        return COR_EINVAL;
+    }
+    const struct kv_op op = {
+        .kind = KV_OP_SESSION, .session_do = KV_SESSION_OPEN, .number = idle};
+    enum cor_status st = write_op(c, NULL, &op, &w, NULL);
+    if (st == COR_OK) {
+        *session = w.count;
+    }
+    return st;
+}
+
+enum cor_status cor_session_close(struct cor *c, uint64_t session)
+{
+    struct write_call w = {0};
+    const struct kv_op op = {
+        .kind = KV_OP_SESSION, .session_do = KV_SESSION_CLOSE, .number = session};
+    return write_op(c, NULL, &op, &w, NULL);
+}
+
+enum cor_status cor_put_once(struct cor *c, uint64_t session, uint64_t number,
+                             struct cor_bytes key, struct cor_bytes value, uint64_t *revision)
+{
+    if (session == 0 || number == 0) {
+        return COR_EINVAL;
+    }
+    struct write_call w = {.session = session, .number = number};
+    return put(c, &w, NULL, key, value, revision);
 }

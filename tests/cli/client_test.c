@@ -131,7 +131,7 @@ static const struct case_of rows[] = {
     {"a read, and no HTTP", false, false, {"SSH-2.0-x\r\n"}, {OK_REPLY}, COR_EPROTO, 0, 1, 0},
 };
 
-static void check_case(const struct case_of *k)
+static void check_case(const struct case_of *k, const char *key)
 {
     struct node nodes[2];
     struct client_values v = {.timeout = UINT64_C(5000000000), .endpoints = {.n = 2}};
@@ -146,6 +146,7 @@ static void check_case(const struct case_of *k)
     const struct client_request r = {.method = "PUT",
                                      .target = "/db/k?a=b",
                                      .body = COR_BYTES_INIT("v"),
+                                     .idempotency_key = key,
                                      .writes = k->writes,
                                      .timed = true};
     struct client_reply reply;
@@ -156,7 +157,8 @@ static void check_case(const struct case_of *k)
         CHECK_BYTES(reply.body, COR_BYTES_LIT("yes"));
         CHECK_EQ(reply.revision, 7);
     } else if (k->st != COR_OK) {
-        CHECK(strstr(err.text, nodes[0].address) != NULL);
+        CHECK(strstr(err.text, nodes[0].address) != NULL ||
+              strstr(err.text, nodes[1].address) != NULL);
     }
     client_free(c);
     if (!k->refused) {
@@ -174,8 +176,56 @@ static void a_write_is_sent_once_and_everything_else_finds_a_node(void)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ROW("%s", rows[i].name);
-        check_case(&rows[i]);
+        check_case(&rows[i], NULL);
     }
+}
+
+#define GONE_REPLY "HTTP/1.1 410 Gone\r\nContent-Length: 2\r\n\r\n{}"
+
+/* With a number it is the other way round: sent until somebody knows. */
+static const struct case_of numbered[] = {
+    {"not answered", true, false, {NO_REPLY}, {OK_REPLY}, COR_OK, 200, 1, 1},
+    {"cut", true, false, {CUT_REPLY}, {OK_REPLY}, COR_OK, 200, 1, 1},
+    {"of unknown outcome", true, false, {MAYBE_REPLY}, {OK_REPLY}, COR_OK, 200, 1, 1},
+    {"unknown, then not done",
+     true,
+     false,
+     {MAYBE_REPLY, OK_REPLY},
+     {BUSY_REPLY},
+     COR_OK,
+     200,
+     2,
+     1},
+    {"unknown, then forgotten", true, false, {NO_REPLY}, {GONE_REPLY}, COR_EUNKNOWN, 410, 1, 1},
+    {"forgotten", true, false, {GONE_REPLY}, {OK_REPLY}, COR_OK, 410, 1, 0},
+};
+
+static void a_numbered_write_is_sent_until_its_outcome_is_known(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(numbered); i++) {
+        ROW("%s", numbered[i].name);
+        check_case(&numbered[i], "17:1");
+    }
+}
+
+/* Only a first answer of "not done" means that: after an attempt that may have done it nothing does. */
+static void a_numbered_write_that_nobody_answers_any_more_stays_unknown(void)
+{
+    struct node n;
+    static const char *const answers[] = {NO_REPLY, BUSY_REPLY, NULL};
+    REQUIRE(node_start(&n, answers));
+    struct client_values v = {.timeout = UINT64_C(600000000),
+                              .endpoints = {.items = {n.address}, .n = 1}};
+    struct client *c = client_new(&v);
+    REQUIRE(c != NULL);
+    const struct client_request r = {
+        .method = "PUT", .target = "/db/k", .idempotency_key = "17:1", .writes = true};
+    struct client_reply reply;
+    struct cor_error err = {0};
+    CHECK_EQ(client_ask(c, &r, 0, &reply, &err), COR_EUNKNOWN);
+    client_free(c);
+    node_stop(&n);
+    CHECK_EQ(n.requests, 2);
 }
 
 static void nobody_there_is_said_at_once(void)
@@ -231,5 +281,7 @@ static void a_stream_that_breaks_is_the_callers_to_continue(void)
 }
 
 TEST_MAIN(TEST(a_write_is_sent_once_and_everything_else_finds_a_node),
+          TEST(a_numbered_write_is_sent_until_its_outcome_is_known),
+          TEST(a_numbered_write_that_nobody_answers_any_more_stays_unknown),
           TEST(nobody_there_is_said_at_once),
           TEST(a_stream_that_breaks_is_the_callers_to_continue))

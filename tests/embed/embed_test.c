@@ -209,6 +209,32 @@ static void a_write_through_any_node_is_read_through_every_other(void)
     CHECK(c.log.n > 0 && c.log.n == c.log.n_json);
 }
 
+static void a_put_under_a_number_is_done_once_through_whatever_node(void)
+{
+    struct cluster c;
+    REQUIRE(start_all(&c));
+    uint64_t session = 0, first = 0, again = 0;
+    CHECK_EQ(cor_session_open(c.nodes[0], 999, &session), COR_EINVAL);
+    CHECK_EQ(cor_session_open(c.nodes[0], 86400001, &session), COR_EINVAL);
+    REQUIRE(cor_session_open(c.nodes[0], 0, &session) == COR_OK);
+    struct cor_bytes k = bytes_of("k");
+    CHECK_EQ(cor_put_once(c.nodes[0], session, 1, k, bytes_of("once"), &first), COR_OK);
+    CHECK_EQ(cor_put(c.nodes[1], k, bytes_of("later"), NULL), COR_OK);
+    for (size_t i = 0; i < N; i++) {
+        ROW("through n%zu", i + 1);
+        CHECK_EQ(cor_put_once(c.nodes[i], session, 1, k, bytes_of("once"), &again), COR_OK);
+        CHECK_EQ(again, first);
+        CHECK(has_value(c.nodes[i], "k", COR_READ_CONSISTENT, "later"));
+    }
+    CHECK_EQ(cor_put_once(c.nodes[2], session, 1, k, bytes_of("other"), NULL), COR_EREUSED);
+    CHECK_EQ(cor_put_once(c.nodes[2], session, 0, k, bytes_of("other"), NULL), COR_EINVAL);
+    CHECK_EQ(cor_put_once(c.nodes[2], 0, 1, k, bytes_of("other"), NULL), COR_EINVAL);
+    CHECK_EQ(cor_session_close(c.nodes[1], session), COR_OK);
+    CHECK_EQ(cor_session_close(c.nodes[1], session), COR_ENOSESSION);
+    CHECK_EQ(cor_put_once(c.nodes[2], session, 2, k, bytes_of("other"), NULL), COR_ENOSESSION);
+    stop_all(&c);
+}
+
 struct seen {
     size_t n, stop_at;
     bool in_order;
@@ -525,6 +551,7 @@ static void what_cannot_work_is_refused_and_leaves_no_trace(void)
 }
 
 TEST_MAIN(TEST(a_write_through_any_node_is_read_through_every_other),
+          TEST(a_put_under_a_number_is_done_once_through_whatever_node),
           TEST(a_range_has_every_key_once_in_order), TEST(calls_come_from_any_thread),
           TEST(a_watch_hears_every_change_once_also_past_ones),
           TEST(a_watch_ends_with_its_node_and_is_stopped_after_it),
