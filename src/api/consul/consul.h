@@ -10,6 +10,7 @@
  *     kv.c        /v1/kv: one key, writes
  *     kv_list.c   /v1/kv: recurse, keys
  *     status.c    /v1/status
+ *     catalog.c, catalog_write.c, health.c    /v1/catalog, /v1/health; rows*.c, definition.c: what these share
  *
  * A handler of a read looks like this:
  *
@@ -140,5 +141,17 @@ void consul_kv_delete(struct consul_call *c);
 void consul_kv_list(struct consul_call *c); /* kv_list.c: recurse, keys */
 void consul_status_leader(struct consul_call *c);
 void consul_status_peers(struct consul_call *c);
+void consul_catalog_register(struct consul_call *c);
+void consul_catalog_deregister(struct consul_call *c);
+void consul_catalog_datacenters(struct consul_call *c);
+void consul_catalog_nodes(struct consul_call *c);
+void consul_catalog_services(struct consul_call *c);
+void consul_catalog_service(struct consul_call *c);
+void consul_catalog_node(struct consul_call *c);
+void consul_catalog_node_services(struct consul_call *c);
+void consul_health_service(struct consul_call *c);
+void consul_health_node(struct consul_call *c);
+void consul_health_checks(struct consul_call *c);
+void consul_health_state(struct consul_call *c);
 
 #endif

@@ -21,6 +21,18 @@ struct route {
 static const struct route routes[] = {
     {COR_BYTES_INIT("kv/"), true, consul_kv_get, consul_kv_put, consul_kv_delete},
     {COR_BYTES_INIT("kv"), false, consul_kv_get, consul_kv_put, consul_kv_delete},
+    {COR_BYTES_INIT("health/service/"), true, .get = consul_health_service},
+    {COR_BYTES_INIT("health/node/"), true, .get = consul_health_node},
+    {COR_BYTES_INIT("health/checks/"), true, .get = consul_health_checks},
+    {COR_BYTES_INIT("health/state/"), true, .get = consul_health_state},
+    {COR_BYTES_INIT("catalog/service/"), true, .get = consul_catalog_service},
+    {COR_BYTES_INIT("catalog/services"), false, .get = consul_catalog_services},
+    {COR_BYTES_INIT("catalog/nodes"), false, .get = consul_catalog_nodes},
+    {COR_BYTES_INIT("catalog/node/"), true, .get = consul_catalog_node},
+    {COR_BYTES_INIT("catalog/node-services/"), true, .get = consul_catalog_node_services},
+    {COR_BYTES_INIT("catalog/datacenters"), false, .get = consul_catalog_datacenters},
+    {COR_BYTES_INIT("catalog/register"), false, .put = consul_catalog_register},
+    {COR_BYTES_INIT("catalog/deregister"), false, .put = consul_catalog_deregister},
     {COR_BYTES_INIT("status/leader"), false, .get = consul_status_leader},
     {COR_BYTES_INIT("status/peers"), false, .get = consul_status_peers},
 };
@@ -155,8 +167,8 @@ void consul_handle(struct exchange *x, const struct http_request *r)
     }
 }
 
-/* The path, the values of the query, and the end of a range of keys, besides a handler's state. */
+/* The path, the values of the query, and both ends of a range of keys, besides a handler's state. */
 size_t consul_need(const struct http_request *r)
 {
-    return CONSUL_ROOM + 2 * r->path.len + r->query.len;
+    return CONSUL_ROOM + 3 * r->path.len + r->query.len;
 }
