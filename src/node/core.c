@@ -111,6 +111,9 @@ static void take_write(struct node *n, const struct cor_raft_update *u, uint64_t
     if (unit.truncate_from != 0) {
         cache_truncate(&n->cache, unit.truncate_from);
         write_orphan(n, unit.truncate_from);
+        if (n->recovered_last >= unit.truncate_from) { /* those will never be applied */
+            n->recovered_last = unit.truncate_from - 1;
+        }
     }
     if (unit.n_entries > 0) {
         COR_ASSERT(u->write.first == n->cache.next);

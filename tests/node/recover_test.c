@@ -238,6 +238,37 @@ static void a_member_that_diverged_by_terms_comes_back(void)
     cluster_free(c);
 }
 
+/* It comes back with entries that nobody else has, loses them to a shorter log, and is elected. */
+static void a_restarted_member_whose_log_was_cut_leads_like_any_other(void)
+{
+    struct cluster *c = cluster_formed(3, 1);
+    unsigned old = cluster_leader(c);
+    struct cluster_write w[20];
+    for (unsigned i = 1; i <= 3; i++) {
+        net_cut(&c->net, old, i, i != old);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        cluster_begin_put(c, old, "a", "lost", &w[i]);
+        cluster_run(c, 5 * SIM_MS);
+    }
+    cluster_power_off(c, old, SIM_FATE_KEPT);
+    cluster_run(c, 3 * SIM_S);
+    net_heal_all(&c->net);
+    cluster_start(c, old);
+    CHECK(cluster_until(c, cluster_converged));
+    CHECK(cluster_status(c, old)->raft.last < 20);
+    for (unsigned i = 0; i < 40 && cluster_leader(c) != old; i++) {
+        unsigned other = cluster_leader(c);
+        cluster_kill(c, other);
+        cluster_run(c, 3 * SIM_S);
+        cluster_start(c, other);
+        cluster_run(c, SIM_S);
+    }
+    CHECK_EQ(cluster_leader(c), old);
+    CHECK_EQ(cluster_put(c, old, "b", "1"), COR_OK);
+    cluster_free(c);
+}
+
 /* ---- disks ------------------------------------------------------------------------------------------------ */
 
 static void a_full_disk_refuses_writes_serves_reads_and_heals(void)
@@ -643,6 +674,7 @@ TEST_MAIN(TEST(a_log_larger_than_memory_is_applied_from_the_file_after_a_restart
           TEST(a_start_on_a_full_or_read_only_disk_says_so),
           TEST(a_member_that_was_away_catches_up_from_the_leaders_file),
           TEST(a_member_that_diverged_by_terms_comes_back),
+          TEST(a_restarted_member_whose_log_was_cut_leads_like_any_other),
           TEST(a_full_disk_refuses_writes_serves_reads_and_heals),
           TEST(a_disk_that_stays_full_over_many_restarts_is_survived),
           TEST(a_disk_that_fills_up_amid_writes_refuses_the_rest),
