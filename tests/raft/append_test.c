@@ -347,9 +347,24 @@ static void a_late_rejection_does_not_displace_an_acknowledgement(void)
     core_free(&c);
 }
 
-TEST_MAIN(TEST(follows_figure_3_1), TEST(refuses_what_no_leader_sends),
-          TEST(refuses_to_unlearn_what_this_leader_sent), TEST(refuses_configuration_entries),
-          TEST(a_heartbeat_commits_only_what_was_verified),
+/* goraft B17: there it ends the process. */
+static void a_leader_refuses_who_claims_its_own_term(void)
+{
+    struct core c = core_new(3, 1, "1");
+    core_lead(&c);
+    uint64_t term = c.info.term, last = c.info.last;
+    core_append(&c, term, (struct cor_logid){1, 1}, "2", 1);
+    CHECK_EQ(c.status, COR_EPROTO);
+    core_heartbeat(&c, term, 1);
+    CHECK_EQ(c.status, COR_EPROTO);
+    CHECK_EQ(c.info.role, COR_RAFT_LEADER);
+    CHECK_EQ(c.info.last, last);
+    core_free(&c);
+}
+
+TEST_MAIN(TEST(a_leader_refuses_who_claims_its_own_term), TEST(follows_figure_3_1),
+          TEST(refuses_what_no_leader_sends), TEST(refuses_to_unlearn_what_this_leader_sent),
+          TEST(refuses_configuration_entries), TEST(a_heartbeat_commits_only_what_was_verified),
           TEST(a_late_completion_acknowledges_no_successor),
           TEST(truncation_lowers_the_durable_index), TEST(completions_are_cumulative),
           TEST(writes_beyond_the_ring_are_joined),
