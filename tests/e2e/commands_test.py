@@ -52,6 +52,26 @@ def watchers(c):
     return total
 
 
+def a_numbered_write_is_done_once():
+    with Cluster(3) as c:
+        c.start()
+        session = coracle(c, "session", "open", "--ttl", "90s").decode().strip()
+        first = coracle(c, "put", "k", "once", "--session", f"{session}:1")
+        coracle(c, "put", "k", "later")
+        check_eq("the same answer", coracle(c, "put", "k", "once", "--session", f"{session}:1"), first)
+        check_eq("and no effect", coracle(c, "get", "k", "--consistent").rstrip(b"\n"), b"later")
+        coracle(c, "put", "k", "other", "--session", f"{session}:1", code=1)
+        deleted = coracle(c, "del", "k", "--session", f"{session}:2")
+        check_eq("deleted", coracle(c, "del", "k", "--session", f"{session}:2"), deleted)
+        for wrong in ("1", "1:", ":1", "0:1", "1:0", "a:b", "1:1 x"):
+            coracle(c, "put", "k", "v", "--session", wrong, code=2)
+        check_eq("closed", coracle(c, "session", "close", session).decode().strip(), session)
+        coracle(c, "session", "close", session, code=3)
+        coracle(c, "put", "k", "v", "--session", f"{session}:3", code=3)
+        opened = json.loads(coracle(c, "session", "open", "--output", "json"))
+        check_eq("ttl", opened["ttl_ms"], 3600000)
+
+
 def put_get_and_delete():
     with Cluster(3) as c:
         c.start()
@@ -165,5 +185,5 @@ def a_graceful_stop_ends_with_zero():
         check_eq("it is there", c.nodes[1].get("k", "consistent").body, b"v")
 
 
-run(put_get_and_delete, listings_of_nothing_and_of_anything, a_watch_goes_on_when_its_node_dies, offline_commands_read_a_directory,
+run(put_get_and_delete, a_numbered_write_is_done_once, listings_of_nothing_and_of_anything, a_watch_goes_on_when_its_node_dies, offline_commands_read_a_directory,
     mistakes_get_an_answer, a_graceful_stop_ends_with_zero)
