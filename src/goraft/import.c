@@ -359,7 +359,7 @@ static enum cor_status choose_snapshot(struct importer *m, struct goraft_snapsho
     *best = (struct goraft_snapshot){.last_index = 0};
     for (size_t i = 0; i < m->o->n_files; i++) {
         const struct goraft_file *f = &m->o->files[i];
-        struct goraft_snapshot s;
+        struct goraft_snapshot s = {.state = NULL};
         struct cor_error why;
         if (!is_snapshot(f->name)) {
             continue;
@@ -367,6 +367,7 @@ static enum cor_status choose_snapshot(struct importer *m, struct goraft_snapsho
         enum cor_status st = goraft_snapshot_read(f->bytes, &s, &why);
         if (st == COR_ENOMEM) {
             free(best->state);
+            best->state = NULL;
             return error_set(m->err, st, "%s", why.text);
         }
         if (st != COR_OK) {

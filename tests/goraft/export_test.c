@@ -13,7 +13,6 @@ static void add_entry(struct world *w, uint64_t term, uint32_t type, const struc
                       uint32_t n, bool conditional)
 {
     unsigned char memory[1024];
-    struct bytes_out copy = {NULL, 0};
     const struct entry_header header = {.dialect = ENTRY_DIALECT_NATIVE, .cluster_time = 7};
     struct writer out = writer_of(memory, sizeof memory);
     if (type == COR_ENTRY_COMMAND) {
@@ -29,10 +28,7 @@ static void add_entry(struct world *w, uint64_t term, uint32_t type, const struc
         }
     }
     COR_ASSERT(writer_ok(&out));
-    append(&copy, (struct cor_bytes){memory, out.used});
-    w->entries[w->n_entries] =
-        (struct goraft_entry){w->n_entries + 1, term, type, {copy.base, copy.len}};
-    w->n_entries++;
+    world_add(w, term, type, (struct cor_bytes){memory, out.used});
 }
 
 static void add_put(struct world *w, uint64_t term, const char *key, const char *value)

@@ -34,7 +34,8 @@ struct world {
     struct cor_error err;
     struct kv *kv;
 
-    struct goraft_entry entries[WORLD_ENTRIES]; /* payloads are ours */
+    struct goraft_entry entries[WORLD_ENTRIES];
+    unsigned char *payloads[WORLD_ENTRIES]; /* of these */
     size_t n_entries;
     struct {
         enum goraft_verdict verdict;
@@ -78,7 +79,7 @@ static inline void world_open(struct world *w)
 static inline void world_forget(struct world *w)
 {
     for (size_t i = 0; i < w->n_entries; i++) {
-        free((void *)(uintptr_t)w->entries[i].payload.ptr);
+        free(w->payloads[i]);
     }
     free(w->log.base);
     for (size_t i = 0; i < WORLD_FILES; i++) {
@@ -140,15 +141,21 @@ static inline void world_say(void *arg, const struct goraft_finding *f)
     format_to(w->said[w->n_said++].text, COR_ERROR_TEXT_MAX, "%s", f->text);
 }
 
-static inline enum cor_status world_entry(void *arg, uint64_t term, struct cor_bytes payload)
+static inline void world_add(struct world *w, uint64_t term, uint32_t type,
+                             struct cor_bytes payload)
 {
-    struct world *w = arg;
     COR_ASSERT(w->n_entries < WORLD_ENTRIES);
     struct bytes_out copy = {NULL, 0};
     append(&copy, payload);
+    w->payloads[w->n_entries] = copy.base;
     w->entries[w->n_entries] =
-        (struct goraft_entry){w->n_entries + 1, term, COR_ENTRY_COMMAND, {copy.base, copy.len}};
+        (struct goraft_entry){w->n_entries + 1, term, type, {copy.base, copy.len}};
     w->n_entries++;
+}
+
+static inline enum cor_status world_entry(void *arg, uint64_t term, struct cor_bytes payload)
+{
+    world_add(arg, term, COR_ENTRY_COMMAND, payload);
     return COR_OK;
 }
 
