@@ -2,13 +2,15 @@
  * client.c - see client.h. What is asked, of whom, and what became of it; and message mode.
  *
  * A request in message mode is an object of its own, because it may outlive the interest of its client: a paused
- * node answers late, and that answer belongs to nobody.
+ * node answers late, and that answer belongs to nobody. A numbered write is repeated as another such object, so that both may
+ * be under way.
  */
 #include "sim/client.h"
 
 #include "base/assert.h"
 #include "sim/words.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,12 @@ struct client {
     struct request *request;  /* message mode */
     bool waiting;             /* for the answer to @op */
     bool retry;               /* @op was refused: ask again, of somebody else perhaps */
+    bool numbered;            /* its writes have numbers... */
+    uint64_t session, serial; /* ... in this session; 0: one is to be opened */
+    bool opening;             /* what it waits for is a session */
+    bool under_number;        /* @op is a numbered write */
+    bool repeat;              /* ask @op again, under its number */
+    uint64_t asked_at;
     size_t op;
     unsigned node; /* asked last */
     struct sim_event act;
@@ -33,6 +41,8 @@ struct request {
     struct client *client; /* NULL: it gave up */
     size_t op;
     unsigned node;
+    uint64_t session, number; /* 0: none */
+    bool opens;               /* a session; @op means nothing */
     struct sim_event deliver;
 };
 
@@ -72,9 +82,38 @@ static void think(struct client *client)
     }
 }
 
-static void record(struct client *client, const struct client_answer *a)
+/* No answer to a numbered write yet, or never one. True: this was it. */
+static bool stays_open(struct client *client, struct client_answer *a)
 {
     struct cluster *c = client->all->cluster;
+    if (!client->under_number) {
+        return false;
+    }
+    if (a->status == COR_EREUSED) {
+        judge_fail(&c->judge, "exactly once: n%u takes number %" PRIu64 " for another write",
+                   client->node, client->serial);
+    }
+    if (a->status == COR_ENOSESSION || a->status == COR_EFORGOTTEN) {
+        client->session = 0; /* too late to learn what became of it */
+        a->status = COR_EUNKNOWN;
+    }
+    client->repeat = client->session != 0 && a->status != COR_OK;
+    return client->repeat;
+}
+
+static void record(struct client *client, const struct client_answer *answer)
+{
+    struct cluster *c = client->all->cluster;
+    struct client_answer copy = *answer;
+    struct client_answer *a = &copy;
+    client->waiting = false;
+    if (client->opening || stays_open(client, a)) {
+        client->session = client->opening ? a->session : client->session;
+        client->opening = false;
+        event_clear(&client->act);
+        think(client);
+        return;
+    }
     struct op *op = &c->history.ops[client->op];
     op->status = a->status;
     op->returned = a->status == COR_EUNKNOWN && op->kind != OP_GET ? 0 : c->world.now;
@@ -86,7 +125,6 @@ static void record(struct client *client, const struct client_answer *a)
     }
     world_note(&c->world, SIM_NOTE_ANSWER, op->node, client->op, a->status);
     count(client->all, op);
-    client->waiting = false;
     client->retry = op->kind != OP_GET && history_is_not_done(op->status);
     event_clear(&client->act);
     think(client);
@@ -98,7 +136,7 @@ static void demand_answer(const struct client *client)
     struct cluster *c = client->all->cluster;
     const struct host *h = &c->nodes[client->node].host;
     uint64_t timeout = c->options.node.request_timeout;
-    uint64_t since = c->history.ops[client->op].invoked;
+    uint64_t since = client->asked_at;
     since = h->resumed_at > since ? h->resumed_at : since;
     timeout = timeout == 0 ? REQUEST_TIMEOUT : timeout;
     if (!h->paused && c->world.now - since > timeout + timeout / 10 + SIM_S) {
@@ -151,6 +189,7 @@ static void on_written(void *arg, enum cor_status st, const struct kv_result *re
         a.status = result->status;
         a.revision = result->revision;
         a.changed = result->n_ops > 0 && result->ops[0].count > 0;
+        a.session = result->n_ops > 0 ? result->ops[0].count : 0;
     }
     answer(arg, &a);
 }
@@ -222,6 +261,40 @@ static struct cor_bytes value_of(struct clients *cl, size_t at)
     return (struct cor_bytes){cl->value, word_value(at + 1, len, cl->value)};
 }
 
+/* Of a numbered write, which must be the same each time. */
+static struct cor_bytes fixed_value_of(struct clients *cl, size_t at)
+{
+    size_t max = cl->options.value_max < 100 ? cl->options.value_max : 100;
+    return (struct cor_bytes){cl->value, word_value(at + 1, at % (max + 1), cl->value)};
+}
+
+/* Every second session is so short-lived that it may expire in an outage. */
+static struct cor_bytes encode_open(struct clients *cl, const struct client *client)
+{
+    struct writer w = writer_of(cl->ops, OPS_SIZE);
+    bool is_short = client != NULL && client->serial % 2 != 0;
+    kv_encode_one(&w, &(struct kv_op){.kind = KV_OP_SESSION,
+                                      .session_do = KV_SESSION_OPEN,
+                                      .number = is_short ? KV_SESSION_IDLE_MIN : 3600 * SIM_S});
+    COR_ASSERT(writer_ok(&w));
+    return (struct cor_bytes){cl->ops, w.used};
+}
+
+static enum cor_status deliver_write(struct request *r, struct node *node)
+{
+    struct clients *cl = r->all;
+    struct node_write write = {
+        .dialect = ENTRY_DIALECT_NATIVE, .session = r->session, .number = r->number};
+    if (r->opens) {
+        write.ops = encode_open(cl, r->client);
+    } else {
+        const struct op *op = &cl->cluster->history.ops[r->op];
+        write.ops =
+            encode(cl, op, r->session != 0 ? fixed_value_of(cl, r->op) : value_of(cl, r->op));
+    }
+    return node_write(node, &write, on_written, r);
+}
+
 static void on_delivered(struct sim_event *e)
 {
     struct request *r = CONTAINER_OF(e, struct request, deliver);
@@ -229,19 +302,17 @@ static void on_delivered(struct sim_event *e)
     struct node *node = cl->cluster->nodes[r->node].node;
     const struct op *op = &cl->cluster->history.ops[r->op];
     enum cor_status st;
-    if (op->kind == OP_GET) {
+    if (!r->opens && op->kind == OP_GET) {
         st = node_read(node, (enum node_read_mode)op->mode, 0, on_read, r);
     } else {
-        struct node_write write = {.dialect = ENTRY_DIALECT_NATIVE,
-                                   .ops = encode(cl, op, value_of(cl, r->op))};
-        st = node_write(node, &write, on_written, r);
+        st = deliver_write(r, node);
     }
     if (st != COR_OK) {
         answer(r, &(struct client_answer){.status = st});
     }
 }
 
-static void send_request(struct client *client, const struct op *op)
+static void send_request(struct client *client)
 {
     struct clients *cl = client->all;
     struct world *w = &cl->cluster->world;
@@ -250,7 +321,12 @@ static void send_request(struct client *client, const struct op *op)
     r->all = cl;
     r->client = client;
     r->op = client->op;
-    r->node = op->node;
+    r->node = client->node;
+    r->opens = client->opening;
+    if (client->under_number && !r->opens) {
+        r->session = client->session;
+        r->number = client->serial;
+    }
     r->link = &cl->requests;
     r->next = cl->requests;
     if (r->next != NULL) {
@@ -258,7 +334,7 @@ static void send_request(struct client *client, const struct op *op)
     }
     cl->requests = r;
     client->request = r;
-    event_init(&r->deliver, w, &cl->cluster->nodes[op->node].host, SIM_NOTE_REQUEST,
+    event_init(&r->deliver, w, &cl->cluster->nodes[r->node].host, SIM_NOTE_REQUEST,
                on_delivered);
     event_at(&r->deliver, w->now + world_below(w, SIM_RANDOM_WORKLOAD, SIM_MS));
 }
@@ -277,6 +353,23 @@ static void on_down(void *arg, unsigned node)
 
 /* ---- what is asked --------------------------------------------------------------------------------- */
 
+/* Send it, and wait. */
+static void send_to(struct client *me, unsigned node)
+{
+    struct clients *cl = me->all;
+    struct cluster *c = cl->cluster;
+    me->waiting = true;
+    me->node = node;
+    me->asked_at = c->world.now;
+    event_clear(&me->act);
+    event_at(&me->act, c->world.now + cl->options.patience);
+    if (cluster_is_up(c, node)) {
+        send_request(me);
+    } else {
+        record(me, &(struct client_answer){.status = COR_ENOTDONE});
+    }
+}
+
 size_t clients_ask(struct clients *cl, unsigned client, const struct op *what)
 {
     struct client *me = &cl->clients[client];
@@ -288,20 +381,21 @@ size_t clients_ask(struct clients *cl, unsigned client, const struct op *what)
     op.status = COR_EUNKNOWN;
     op.value = op.kind == OP_GET ? 0 : c->history.n + 1;
     me->op = history_add(&c->history, &op);
+    me->under_number = me->session != 0 && op.kind != OP_GET;
+    me->serial += me->under_number;
+    me->repeat = false;
+    cl->stats.asked++;
+    if (me->http == NULL) {
+        send_to(me, op.node);
+        return me->op;
+    }
     me->waiting = true;
     me->node = op.node;
-    cl->stats.asked++;
+    cl->stats.http++;
     event_clear(&me->act);
     event_at(&me->act, c->world.now + cl->options.patience);
-    if (me->http != NULL) {
-        cl->stats.http++;
-        client_http_ask(me->http, &op,
-                        op.kind == OP_PUT ? value_of(cl, me->op) : (struct cor_bytes){0});
-    } else if (cluster_is_up(c, op.node)) {
-        send_request(me, &op);
-    } else {
-        record(me, &(struct client_answer){.status = COR_ENOTDONE});
-    }
+    client_http_ask(me->http, &op,
+                    op.kind == OP_PUT ? value_of(cl, me->op) : (struct cor_bytes){0});
     return me->op;
 }
 
@@ -371,7 +465,17 @@ static void on_act(struct sim_event *e)
         give_up(client);
         return;
     }
-    if (!cl->stopped && cl->options.think > 0) {
+    if (cl->stopped || cl->options.think == 0) {
+        return;
+    }
+    if (client->repeat) {
+        client->repeat = false;
+        cl->stats.repeated++;
+        send_to(client, draw_node(client));
+    } else if (client->numbered && client->session == 0) {
+        client->opening = true;
+        send_to(client, draw_node(client));
+    } else {
         struct op op = client->retry ? cl->cluster->history.ops[client->op] : draw_op(client);
         op.node = client->retry ? draw_node(client) : op.node;
         (void)clients_ask(cl, client->number, &op);
@@ -396,6 +500,7 @@ struct clients *clients_new(struct cluster *c, const struct client_options *opti
         struct client *client = &cl->clients[i];
         client->all = cl;
         client->number = i;
+        client->numbered = i < options->n_numbered;
         if (i >= options->n_message) {
             client->http = client_http_new(c, c->n + 1 + i, client, on_http_answer);
         }

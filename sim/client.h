@@ -7,7 +7,9 @@
  * can happen to a connection.
  *
  * A client has one request out at a time. A write that was refused is asked again, as a new one with a
- * new number; one of unknown outcome never is.
+ * new number; one of unknown outcome never is. But some clients in message mode number their writes, each in a session
+ * of its own (D12): they ask again, of whatever node, under the same number, until they are told; then
+ * the history has one write, whose answer must be that of its one effect.
  */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
@@ -28,6 +30,7 @@ enum client_wish {
 
 struct client_options {
     unsigned n_message, n_http;
+    unsigned n_numbered; /* of those in message mode, the first ones */
     uint32_t n_keys;
     uint64_t think;    /* mean time between an answer and the next request; 0: they only do what
                           clients_ask() says */
@@ -38,6 +41,7 @@ struct client_options {
 
 struct client_stats {
     uint64_t asked, done, refused, unknown, http;
+    uint64_t repeated; /* attempts under a number that had been sent before */
 };
 
 struct clients;
@@ -64,6 +68,7 @@ struct client_answer {
     enum cor_status status;
     uint64_t revision, value, mod_revision;
     bool changed;
+    uint64_t session; /* that was opened */
 };
 
 struct client_http;

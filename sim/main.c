@@ -95,8 +95,9 @@ static void print_totals(const struct run_totals *t)
                  " turns, %" PRIu64 " checks, %" PRIu64 " looks at all disks\n",
                  t->runs, t->sim_ns / SIM_S, t->events, t->turns, t->checks, t->disk_checks);
     (void)printf("requests: %" PRIu64 ", done %" PRIu64 ", refused %" PRIu64
-                 ", unknown %" PRIu64 ", by HTTP %" PRIu64 "; events to watchers %" PRIu64 "\n",
-                 t->asked, t->done, t->refused, t->unknown, t->http, t->watched);
+                 ", unknown %" PRIu64 ", numbered and repeated %" PRIu64 ", by HTTP %" PRIu64
+                 "; events to watchers %" PRIu64 "\n",
+                 t->asked, t->done, t->refused, t->unknown, t->repeated, t->http, t->watched);
     (void)printf("nodes: starts %" PRIu64 ", ends %" PRIu64 ", terms with a leader %" PRIu64
                  "; connections %" PRIu64 ", resets %" PRIu64 ", stalls %" PRIu64 "\n",
                  t->starts, t->crashes, t->terms, t->conns, t->resets, t->stalls);

@@ -12,7 +12,7 @@
 
 struct run_totals {
     uint64_t runs, sim_ns, events, turns, starts, crashes, checks, disk_checks;
-    uint64_t asked, done, refused, unknown, http, watched, conns, resets, stalls;
+    uint64_t asked, done, refused, unknown, repeated, http, watched, conns, resets, stalls;
     uint64_t terms; /* with a leader */
     uint64_t ordered,
         undecided; /* requests that linear.h put in order; keys it could not judge */

@@ -139,6 +139,8 @@ void swarm_draw(uint64_t seed, struct swarm_options *out)
     out->safety = (5 + prng_below(&p, 15)) * SIM_S;
     out->core_only = chance(&p, 500);
     out->early = chance(&p, 150);
+    out->clients.n_numbered =
+        chance(&p, 400) ? 1 + (unsigned)prng_below(&p, out->clients.n_message) : 0;
 }
 
 void swarm_print(const struct swarm_options *o, FILE *out)
@@ -169,12 +171,13 @@ void swarm_print(const struct swarm_options *o, FILE *out)
                   o->work_delay.min / SIM_US, o->work_delay.spread / SIM_US, c->no_direct,
                   c->reuse_handles, o->turn_cost / SIM_US, o->event_cost / SIM_US,
                   o->faults.drift_ppm_max, c->check_every / SIM_MS);
-    (void)fprintf(
-        out,
-        "  clients: %u by message, %u by HTTP, %u watchers (slow %u/1000, queue %zu B), "
-        "%u keys, think %" PRIu64 " ms, values to %zu B, wishes",
-        k->n_message, k->n_http, o->watchers.n, o->watchers.slow_permille,
-        o->watchers.queue_bytes_max, k->n_keys, k->think / SIM_MS, k->value_max);
+    (void)fprintf(out,
+                  "  clients: %u by message (%u numbered), %u by HTTP, %u watchers (slow "
+                  "%u/1000, queue %zu B), "
+                  "%u keys, think %" PRIu64 " ms, values to %zu B, wishes",
+                  k->n_message, k->n_numbered, k->n_http, o->watchers.n,
+                  o->watchers.slow_permille, o->watchers.queue_bytes_max, k->n_keys,
+                  k->think / SIM_MS, k->value_max);
     for (unsigned i = 0; i < N_WISHES; i++) {
         (void)fprintf(out, " %u", k->weights[i]);
     }

@@ -23,6 +23,7 @@ static void no_seed_breaks_a_rule_and_each_recovers(void)
     ROW("totals");
     CHECK(totals.done > 100 * SEEDS);
     CHECK(totals.http > 0 && totals.watched > 0 && totals.unknown > 0 && totals.refused > 0);
+    CHECK(totals.repeated > 0);
     CHECK(totals.terms > 2 * SEEDS);
     unsigned kinds = 0;
     for (unsigned i = 0; i < N_FAULTS; i++) {
