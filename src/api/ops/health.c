@@ -158,6 +158,8 @@ static enum rendered render_index(struct exchange *x, struct out *o)
         "  GET       /db/{key}?index=N&wait=30s     wait for a change\n"
         "  GET       /db?prefix=P&limit=N&after=K   list keys and values; &keys: keys only\n"
         "  GET       /db?watch&prefix=P             follow changes\n"
+        "  GET, PUT, DELETE /v1/kv/{key}            the same keys for Consul's clients; more "
+        "in /v1/\n"
         "  GET       /status /metrics /health /livez /readyz /debug/trace /version\n";
     return answer_text(x, o, text);
 }
