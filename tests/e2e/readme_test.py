@@ -1,7 +1,8 @@
-"""The README's five minutes, typed by a script: its shell blocks as they stand, in one shell, in a new directory.
+"""What the documents tell people to type, typed by a script as it stands.
 
-The first block ends with a server, and so has a terminal of its own. Only ./dev is another: the binary is there
-already, and what the README says to ./dev is checked. The README names its ports; where others use them, this is skipped.
+The README's five minutes are run in one shell, in a new directory. The first block ends with a server, and so has a
+terminal of its own. Only ./dev is another: the binary is there already, and what the README says to ./dev is checked.
+The documents name ports; where others use them, this is skipped.
 """
 import os
 import pathlib
@@ -97,4 +98,24 @@ def the_five_minutes_work_as_they_are_written():
         check(f"a leader of the three:\n{said}", sum(" Leader " in line for line in lines) == 2)
 
 
-run(the_five_minutes_work_as_they_are_written)
+def the_requests_of_the_interface_document_are_understood():
+    ports_are_free()
+    lines = re.findall(r"^ {4}(curl .*)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    check(f"there are requests: {lines}", len(lines) >= 9)
+    with tempfile.TemporaryDirectory(prefix="coracle-readme-") as name:
+        top = pathlib.Path(name)
+        (top / "file").write_bytes(b"a value\n")
+        with Terminal(top, "node", f"exec {BINARY} serve --log-level warn\n"):
+            wait_until("the node", 20, lambda: answers("127.0.0.1:2379"))
+            for line in lines:
+                # -m: some go on for ever, or wait for a change; their head says enough
+                line = line.replace("curl ", "curl -sS -m 1 -D head ", 1)
+                (top / "head").unlink(missing_ok=True)
+                done = subprocess.run(["bash", "-c", line], cwd=top, capture_output=True, text=True, timeout=20)
+                head = (top / "head").read_text() if (top / "head").exists() else ""
+                print(f"      {head.split(chr(10))[0].strip() or 'no answer yet'}: {line}")
+                check(f"{line}: {done.stdout} {done.stderr}", done.returncode in (0, 28))
+                check(f"{line}: understood: {head}{done.stdout}", head == "" or head.split()[1] in ("200", "404", "410"))
+
+
+run(the_five_minutes_work_as_they_are_written, the_requests_of_the_interface_document_are_understood)
