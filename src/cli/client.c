@@ -112,6 +112,8 @@ static void on_head(void *arg, const struct http_reply *reply)
             c->reply.mod_revision = number_of(h->value);
         } else if (is_header(h, "x-coracle-version")) {
             c->reply.version = number_of(h->value);
+        } else if (is_header(h, "x-consul-index")) {
+            c->reply.consul_index = number_of(h->value);
         }
     }
 }

@@ -51,6 +51,7 @@ struct client_reply {
     bool cut; /* on_part was called, and then the connection ended early, or time was up */
     /* Of the headers X-Coracle-*; 0: not there. */
     uint64_t revision, create_revision, mod_revision, version;
+    uint64_t consul_index; /* X-Consul-Index */
 };
 
 /* NULL: out of memory. */

@@ -5,9 +5,8 @@
  * and a connection may break between them: so the place is a revision and how many of its changes were printed. Nothing is
  * lost and nothing is printed twice; if history no longer reaches back that far, it ends and says so.
  */
-#include "cli/client.h"
-#include "cli/command.h"
 #include "cli/text.h"
+#include "cli/watch.h"
 
 #include "base/error.h"
 
@@ -15,15 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define PAUSE_MS_MIN 25u  /* between two connections... */
-#define PAUSE_MS_MAX 800u /* ...when nobody can be reached */
-
-struct watch_values {
-    struct client_values client;
-    bool prefix;
-    uint64_t start_revision;
-};
 
 static const struct option own[] = {
     {"prefix", NULL, NULL, "all keys that begin with KEY; '' for all there are", OPTION_SWITCH,
@@ -36,6 +26,20 @@ static const struct option own[] = {
      "line "
      "for each",
      OPTION_CHOICE, false, offsetof(struct watch_values, client.form), 0, 0, "plain|json"},
+    {"type", "KIND", "stream",
+     "stream, or what to tell the state of: key, keyprefix, service,\nservices, nodes or "
+     "checks",
+     OPTION_CHOICE, false, offsetof(struct watch_values, kind), 0, 0, WATCH_KINDS},
+    {"tag", "TAG,...", NULL, "of a service: instances with all of these", OPTION_LIST, false,
+     offsetof(struct watch_values, tags), 0, 0, NULL},
+    {"passing", NULL, NULL, "of a service: instances whose checks all pass", OPTION_SWITCH,
+     false, offsetof(struct watch_values, passing), 0, 0, NULL},
+    {"service", "NAME", NULL, "of checks: those of this service", OPTION_TEXT, false,
+     offsetof(struct watch_values, service), 0, 0, NULL},
+    {"state", "STATE", NULL, "of checks: any, passing, warning or critical; none: any",
+     OPTION_TEXT, false, offsetof(struct watch_values, state), 0, 0, NULL},
+    {"stale", NULL, NULL, "with --type: what the asked node has, also without a leader",
+     OPTION_SWITCH, false, offsetof(struct watch_values, stale), 0, 0, NULL},
 };
 
 struct watching {
@@ -144,7 +148,7 @@ static bool make_target(const struct watching *w, struct cor_bytes key, char *ta
            (w->revision == 0 || text_query_number(target, "start_revision", w->revision));
 }
 
-static void pause_ms(unsigned ms)
+void watch_pause(unsigned ms)
 {
     const struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
     (void)nanosleep(&t, NULL);
@@ -187,7 +191,7 @@ static enum exit_code watch(const struct invocation *i, struct client *c, struct
                             char *target)
 {
     enum exit_code code = EXIT_OK;
-    unsigned wait = PAUSE_MS_MIN;
+    unsigned wait = WATCH_PAUSE_MS_MIN;
     for (;;) {
         if (!make_target(w, text_bytes(i->arguments.items[0]), target)) {
             return command_fail(i, EXIT_USAGE, "the key is too long");
@@ -196,24 +200,44 @@ static enum exit_code watch(const struct invocation *i, struct client *c, struct
             return code;
         }
         unsigned before = wait;
-        wait = w->any ? PAUSE_MS_MIN : (wait < PAUSE_MS_MAX ? 2 * wait : wait);
-        if (wait >= PAUSE_MS_MAX && before < PAUSE_MS_MAX) {
+        wait = w->any ? WATCH_PAUSE_MS_MIN : (wait < WATCH_PAUSE_MS_MAX ? 2 * wait : wait);
+        if (wait >= WATCH_PAUSE_MS_MAX && before < WATCH_PAUSE_MS_MAX) {
             (void)command_fail(i, EXIT_OK, "nobody can be reached; trying again");
         }
-        pause_ms(wait);
+        watch_pause(wait);
     }
+}
+
+static enum exit_code check(const struct invocation *i)
+{
+    const struct watch_values *v = i->values;
+    if (i->arguments.n != 1) {
+        return command_fail(i, EXIT_USAGE, "%s arguments; usage: coracle watch KEY",
+                            i->arguments.n == 0 ? "missing" : "too many");
+    }
+    if (v->tags.n > 0 || v->passing || v->stale || v->service != NULL || v->state != NULL) {
+        return command_fail(i, EXIT_USAGE,
+                            "--tag, --passing, --service, --state and --stale need a --type");
+    }
+    if (!v->prefix && i->arguments.items[0][0] == '\0') {
+        return command_fail(i, EXIT_USAGE, "the key is empty; all keys are --prefix ''");
+    }
+    return EXIT_OK;
 }
 
 static enum exit_code run(const struct invocation *i)
 {
     const struct watch_values *v = i->values;
-    if (!v->prefix && i->arguments.items[0][0] == '\0') {
-        return command_fail(i, EXIT_USAGE, "the key is empty; all keys are --prefix ''");
+    if (v->kind != WATCH_STREAM) {
+        return watch_kind_run(i);
+    }
+    enum exit_code code = check(i);
+    if (code != EXIT_OK) {
+        return code;
     }
     struct client *c = client_new(&v->client);
     struct watching *w = calloc(1, sizeof *w);
     char *target = malloc(TEXT_TARGET_MAX);
-    enum exit_code code;
     if (c == NULL || w == NULL || target == NULL) {
         code = command_fail(i, EXIT_FAILED, "out of memory");
     } else {
@@ -232,16 +256,26 @@ static enum exit_code run(const struct invocation *i)
 
 const struct command command_watch = {
     .name = "watch",
-    .arguments = "KEY",
-    .arguments_min = 1,
-    .arguments_max = 1,
-    .summary = "print changes as they happen",
+    .arguments = "[KEY|NAME] [PROGRAM...]",
+    .arguments_min = 0,
+    .arguments_max = SIZE_MAX,
+    .summary = "print changes as they happen, or run a program for them",
     .details =
         "Runs until it is ended. A lost connection is made again, at another node if need be,\n"
         "and goes on where it stood: no change is lost and none is printed twice.\n"
         "\n"
         "  coracle watch --prefix config/\n"
-        "  coracle watch foo --start-revision 17 --output json\n",
+        "  coracle watch foo --start-revision 17 --output json\n"
+        "\n"
+        "With --type it tells a state, at first and whenever it has changed, as Consul's "
+        "watches\n"
+        "do: KEY (null if there is none), keys by PREFIX, the healthy instances of a SERVICE, "
+        "all\n"
+        "services, nodes or checks. PROGRAM gets it as a line of JSON on standard input, and\n"
+        "CONSUL_INDEX in its environment; it is ended when PROGRAM fails. Without one it is\n"
+        "printed. What stands behind -- is not taken for a flag.\n"
+        "\n"
+        "  coracle watch --type service --passing web -- sh -c 'jq . >web.json'\n",
     .options = {own, client_table, ARRAY_LEN(own), CLIENT_TABLE_LEN},
     .values_size = sizeof(struct watch_values),
     .run = run,

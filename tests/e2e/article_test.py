@@ -171,7 +171,42 @@ def stale_reads_need_nobody_and_others_do_not_answer_alone():
         wait_until("no leader is known", 5, lambda: as_of_consul()["x-consul-knownleader"] == "false")
 
 
-run(a_node_is_always_leader_candidate_or_follower,
+def the_articles_curl_works_unchanged_on_every_node_and_without_a_leader():
+    def curl(node):
+        url = f"http://{node.client}/v1/health/service/es?dc=dc1&passing=1&stale"
+        done = subprocess.run(["curl", "-v", url], capture_output=True, text=True, timeout=20)
+        check_eq(done.stderr, done.returncode, 0)
+        headers = {line[2:].split(":")[0].lower(): line.split(":", 1)[1].strip()
+                   for line in done.stderr.splitlines() if line.startswith("< ") and ":" in line}
+        return headers, json.loads(done.stdout)
+
+    with Cluster(3) as c:
+        c.start()
+        check_eq("an unknown service", curl(c.leader())[1], [])
+        for name, status in (("es1", "passing"), ("es2", "critical")):
+            body = {"Node": name, "Address": "10.0.0.1", "Service": {"ID": name, "Service": "es", "Port": 9200},
+                    "Check": {"CheckID": name, "Name": "alive", "Status": status, "ServiceID": name}}
+            check_eq(name, c.leader().request("PUT", "/v1/catalog/register", json.dumps(body)).status, 200)
+        c.converged()
+        for node in c.nodes:
+            headers, body = curl(node)
+            check_eq("those that pass", [i["Service"]["ID"] for i in body], ["es1"])
+            check_eq("parts of an instance", list(body[0]), ["Node", "Service", "Checks"])
+            check("an index", int(headers["x-consul-index"]) > 0)
+            check_eq("a leader is known", headers["x-consul-knownleader"], "true")
+            check_eq("mode", headers["x-consul-effective-consistency"], "stale")
+        survivor = c.followers()[0]
+        for node in c.nodes:
+            if node is not survivor:
+                node.kill()
+        wait_until("no leader is known", 5, lambda: curl(survivor)[0]["x-consul-knownleader"] == "false")
+        headers, body = curl(survivor)
+        check_eq("the same", [i["Service"]["ID"] for i in body], ["es1"])
+        wait_until("the time since then grows", 5, lambda: int(curl(survivor)[0]["x-consul-lastcontact"]) > 500)
+
+
+run(the_articles_curl_works_unchanged_on_every_node_and_without_a_leader,
+    a_node_is_always_leader_candidate_or_follower,
     log_state_and_database_are_kept_apart_and_the_database_is_made_of_the_log,
     each_leadership_is_a_no_op_and_each_write_a_record_also_an_equal_one,
     all_nodes_have_the_same_committed_log,
