@@ -24,7 +24,8 @@
 #include <stddef.h>
 
 #define ID_SIZE    8u
-#define ARENA_SIZE (32u * KV_SESSION_ANSWER_MAX)
+#define EXPANSION  ((size_t)32) /* bytes of structs for one that is encoded */
+#define ARENA_SIZE (EXPANSION * KV_SESSION_ANSWER_MAX)
 #define VALUE_MAX                                                                              \
     (4u * VARINT_SIZE_MAX + KV_SESSION_WINDOW * (2u * VARINT_SIZE_MAX + 8u) +                  \
      KV_SESSION_BYTES_MAX)
@@ -36,9 +37,10 @@ struct session_scratch {
 };
 
 /* An encoded operation takes 6 bytes or more, an item 8, a nested result 5: in the arena, with what alignment
- * takes, below 32 times as much. */
-_Static_assert(sizeof(struct kv_op_result) + 16 <= 6 * 32 && sizeof(struct kv_item) <= 8 * 32 &&
-                   sizeof(struct kv_result) + 16 <= 5 * 32,
+ * takes, below EXPANSION times as much. */
+_Static_assert(sizeof(struct kv_op_result) + 16 <= 6 * EXPANSION &&
+                   sizeof(struct kv_item) <= 8 * EXPANSION &&
+                   sizeof(struct kv_result) + 16 <= 5 * EXPANSION,
                "what fits an answer fits the arena");
 
 struct answer {

@@ -383,17 +383,17 @@ static void nobody_reaches_the_table_by_its_name(void)
 static void what_cannot_be_asked_of_a_session_is_refused(void)
 {
     static const struct {
-        uint8_t what;
         uint64_t number;
         enum cor_status status;
-    } rows[] = {{KV_SESSION_OPEN, KV_SESSION_IDLE_MIN, COR_OK},
-                {KV_SESSION_OPEN, KV_SESSION_IDLE_MIN - 1, COR_EINVAL},
-                {KV_SESSION_OPEN, KV_SESSION_IDLE_MAX, COR_OK},
-                {KV_SESSION_OPEN, KV_SESSION_IDLE_MAX + 1, COR_EINVAL},
-                {KV_SESSION_CLOSE, 0, COR_EINVAL},
-                {KV_SESSION_EXPIRE, 1, COR_EINVAL},
-                {0, 1, COR_EFOREIGN},
-                {KV_SESSION_EXPIRE + 1, 0, COR_EFOREIGN}};
+        uint8_t what;
+    } rows[] = {{KV_SESSION_IDLE_MIN, COR_OK, KV_SESSION_OPEN},
+                {KV_SESSION_IDLE_MIN - 1, COR_EINVAL, KV_SESSION_OPEN},
+                {KV_SESSION_IDLE_MAX, COR_OK, KV_SESSION_OPEN},
+                {KV_SESSION_IDLE_MAX + 1, COR_EINVAL, KV_SESSION_OPEN},
+                {0, COR_EINVAL, KV_SESSION_CLOSE},
+                {1, COR_EINVAL, KV_SESSION_EXPIRE},
+                {1, COR_EFOREIGN, 0},
+                {0, COR_EFOREIGN, KV_SESSION_EXPIRE + 1}};
     unsigned char bytes[64];
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ROW("%u %llu", rows[i].what, (unsigned long long)rows[i].number);

@@ -175,6 +175,8 @@ static void put_store(struct page *p, const struct node_status *s, const struct 
          "Of it, versions that only history needs."},
         {"coracle_memory_full", GAUGE, s->memory_full,
          "Whether writes are refused for the memory limit."},
+        {"coracle_client_sessions", GAUGE, s->kv.keys[KV_TABLE_CLIENTS],
+         "Open sessions of clients."},
         {"coracle_watchers", GAUGE, t->watchers, "Watches."},
         {"coracle_waiters", GAUGE, t->waiters, "Blocked reads."},
         {"coracle_watches_cancelled_total", COUNTER, t->watch_cancelled,
