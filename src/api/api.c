@@ -29,6 +29,7 @@ static void on_turn(struct io_task *task)
 {
     struct api *api = CONTAINER_OF(task, struct api, turn);
     api->now_known = false;
+    api->spent = 0;
     if (api->line.size > API_LINE_KEEP) {
         api_line(api);
         json_writer_free(&api->line);
@@ -285,6 +286,7 @@ struct api *api_new(const struct api_options *options)
     api->deadline.fire = on_deadline;
     api->grace.fire = on_grace_over;
     api->turn.run = on_turn;
+    again_init(api);
     return api;
 }
 
@@ -367,6 +369,7 @@ void api_free(struct api *api)
     json_writer_free(&api->line);
     io_timer_clear(api->io, &api->deadline);
     io_timer_clear(api->io, &api->grace);
+    again_deinit(api);
     io_cancel(api->io, &api->turn);
     free(api);
 }

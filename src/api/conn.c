@@ -27,39 +27,39 @@ bool conn_is_full(const struct conn *c)
     return io_stream_queued(c->stream) >= API_QUEUED_MAX;
 }
 
-void conn_send(struct conn *c, struct cor_bytes b)
-{
-    if (c->broken || c->closed) {
-        return;
-    }
-    c->sent += b.len;
-    c->api->stats.bytes_out += b.len;
-    c->broken = io_stream_send(c->stream, b) != COR_OK;
-    if (io_stream_queued(c->stream) > API_SLOW) {
-        conn_run_again(c); /* and see whether it left with this turn */
-    }
-}
-
-/* Count what waits for the reader. False: it is more than all readers together may leave waiting. */
+/* Count what waits for the reader, and of what it sent. False: it is more than all connections together may leave
+ * waiting. */
 static bool weigh(struct conn *c)
 {
     struct api *api = c->api;
     size_t queued = c->closed ? 0 : io_stream_queued(c->stream);
-    queued = queued > API_SLOW ? queued : 0;
+    queued = (queued > API_SLOW ? queued : 0) + c->rest_len;
     api->held_bytes += queued;
     api->held_bytes -= c->waiting;
     c->waiting = queued;
     return queued == 0 || api->held_bytes <= api->o.memory_max;
 }
 
+void conn_send(struct conn *c, struct cor_bytes b)
+{
+    struct api *api = c->api;
+    if (c->broken || c->closed) {
+        return;
+    }
+    (void)api_now(api); /* so that this turn is known to end */
+    c->sent += b.len;
+    api->spent += b.len;
+    api->stats.bytes_out += b.len;
+    c->broken = io_stream_send(c->stream, b) != COR_OK;
+    if (io_stream_queued(c->stream) > API_SLOW) {
+        (void)weigh(c);
+        conn_run_again(c); /* and see whether it left with this turn */
+    }
+}
+
 void conn_run_later(struct conn *c)
 {
     io_defer(c->api->io, &c->task);
-}
-
-void conn_run_again(struct conn *c)
-{
-    io_timer_set(c->api->io, &c->again, api_now(c->api));
 }
 
 /* Bytes that have left the queue. */
@@ -85,6 +85,7 @@ static void drop_rest(struct conn *c)
     free(c->rest);
     c->rest = NULL;
     c->rest_at = c->rest_len = 0;
+    (void)weigh(c);
 }
 
 void conn_deafen(struct conn *c)
@@ -149,12 +150,11 @@ void conn_close(struct conn *c, bool flush)
         return;
     }
     c->closed = true;
-    (void)weigh(c);
-    conn_deafen(c);
+    conn_deafen(c); /* and what waited is forgotten */
     drop_exchanges(c);
     drop_parser(c);
     io_cancel(c->api->io, &c->task);
-    io_timer_clear(c->api->io, &c->again);
+    again_leave(c);
     api_list(c, CONN_BUSY); /* for api_free; no deadline is there */
     io_stream_close(c->stream, flush);
 }
@@ -162,9 +162,8 @@ void conn_close(struct conn *c, bool flush)
 void conn_free(struct conn *c)
 {
     c->closed = true;
-    (void)weigh(c);
     io_cancel(c->api->io, &c->task);
-    io_timer_clear(c->api->io, &c->again);
+    again_leave(c);
     drop_exchanges(c);
     drop_rest(c);
     drop_parser(c);
@@ -304,6 +303,10 @@ static void keep_rest(struct conn *c, struct cor_bytes in)
     c->rest = rest;
     c->rest_at = 0;
     c->rest_len = kept + in.len;
+    if (!weigh(c)) {
+        c->api->stats.refused++;
+        conn_close(c, false);
+    }
 }
 
 static void parse_rest(struct conn *c)
@@ -323,6 +326,7 @@ static void parse_rest(struct conn *c)
         return;
     }
     free(rest);
+    (void)weigh(c);
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
@@ -378,7 +382,7 @@ static void run(struct conn *c)
     struct out o = {.conn = c};
     bool going = true;
     while (going && !c->closed && c->first != NULL && c->first->ready) {
-        if (conn_is_full(c)) {
+        if (conn_is_full(c) || api_is_spent(c->api)) {
             conn_run_again(c);
             break;
         }
@@ -404,18 +408,19 @@ static void on_task(struct io_task *task)
     run(CONTAINER_OF(task, struct conn, task));
 }
 
-/* In a later turn: what was full may have been flushed at the end of the last one. If not, on_drain tells. */
-static void on_again(struct io_timer *timer)
+bool conn_go_on(struct conn *c)
 {
-    struct conn *c = CONTAINER_OF(timer, struct conn, again);
     if (!weigh(c)) {
         c->api->stats.refused++;
         conn_close(c, false);
     } else if (conn_is_full(c)) {
         settle(c, false);
+    } else if (api_is_spent(c->api)) {
+        return false;
     } else {
         run(c);
     }
+    return true;
 }
 
 /* Nothing waits any longer. */
@@ -497,7 +502,6 @@ struct conn *conn_new(struct api *api, struct io_stream *s)
         c->stream = s;
         c->end = &c->first;
         c->task.run = on_task;
-        c->again.fire = on_again;
     }
     return c;
 }

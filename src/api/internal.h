@@ -4,6 +4,7 @@
  *     api.c       the set of connections: accepting, deadlines, stopping
  *     conn.c      one connection: bytes to exchanges, answers in order, back-pressure
  *     exchange.c  one request and its answer; memory; errors
+ *     again.c     connections that go on in the next turn, and how much one turn may bring
  *     answer.c    the bytes of answers, gathered
  *     door.c      who may ask: Host and Origin
  *     router.c    the table of routes
@@ -43,6 +44,7 @@
 #define API_PARSERS_MAX     64u     /* parsers kept for later */
 #define API_PARSER_KEEP     65536u  /* bytes of a request buffer that a kept parser may hold */
 #define API_QUEUED_MAX      (1u << 20) /* unsent bytes of a connection; then its answers wait */
+#define API_TURN_MAX        (16u << 20) /* bytes of answers in one turn; then others wait */
 #define API_SLOW            65536u /* ... that make a reader slow, if it is so in the next turn */
 #define API_HEAD_ROOM       1536u        /* bytes of an answer's head */
 #define API_EXTRA_ROOM      768u         /* of them, header lines of our own */
@@ -203,14 +205,14 @@ struct conn {
     struct io_stream *stream;
     struct parser *parser; /* NULL: nothing of a request has arrived */
     struct exchange *first, **end;
-    struct io_task task;   /* render, at the end of this turn */
-    struct io_timer again; /* render, in the next turn */
-    uint64_t stamp;        /* when it entered its list */
+    struct io_task task;              /* render, at the end of this turn */
+    struct conn *next_again, **again; /* in the line for the next turn; NULL: not there */
+    uint64_t stamp;                   /* when it entered its list */
     uint64_t sent,
         sent_at_stamp;   /* bytes handed to the stream; of them out of its queue, then */
     unsigned char *rest; /* input from rest_at on waits for room among the exchanges */
     size_t rest_at, rest_len;
-    size_t waiting; /* unsent bytes, as counted in api->held_bytes */
+    size_t waiting; /* unsent bytes and rest_len, as counted in api->held_bytes */
     uint32_t n_exchanges;
     uint8_t list; /* enum conn_list */
     bool deaf;    /* discards what arrives */
@@ -221,9 +223,11 @@ struct conn {
 
 /* NULL: out of memory. */
 struct conn *conn_new(struct api *api, struct io_stream *s);
-/* Walk the queue at the end of this turn; in the next one, or when the reader has taken what waits. */
+/* Walk the queue at the end of this turn. */
 void conn_run_later(struct conn *c);
-void conn_run_again(struct conn *c);
+/* In the next turn: what was full may have been flushed at the end of this one. If not, on_drain tells. False: it
+ * has not had its turn, for want of a share. */
+MUST_USE bool conn_go_on(struct conn *c);
 void conn_deafen(struct conn *c);
 void conn_close(struct conn *c, bool flush);
 /* Its time in its list is up. */
@@ -237,6 +241,20 @@ extern const struct io_stream_events conn_events;
 bool conn_is_full(const struct conn *c);
 void conn_send(struct conn *c, struct cor_bytes b);
 
+/* ---- the next turn (again.c) ---------------------------------------------------------------------------- */
+
+/* Connections that wait for a turn, in order. */
+struct line {
+    struct conn *first, **end;
+};
+void again_init(struct api *api);
+void again_deinit(struct api *api);
+/* Go on with @c in the next turn. */
+void conn_run_again(struct conn *c);
+void again_leave(struct conn *c);
+/* As many bytes of answers as one turn may bring were made in this one. */
+bool api_is_spent(const struct api *api);
+
 /* ---- the set (api.c) --------------------------------------------------------------------------------- */
 
 struct raftd_watch; /* raftd/watch.c */
@@ -249,6 +267,9 @@ struct api {
     struct exchange *orphans;
     struct raftd_watch *quiet, **quiet_end; /* watches, longest without a write first */
     struct io_timer deadline, grace;
+    struct line again;
+    struct io_timer next_turn;
+    uint64_t spent; /* bytes of answers, in this turn */
     uint64_t deadline_at;
     struct io_task turn; /* forgets the time at the end of the turn */
     uint64_t now;

@@ -205,6 +205,77 @@ static void slow_clients_share_a_limit(void)
     site_close(&site);
 }
 
+static size_t bytes_that_wait(void)
+{
+    size_t bytes = 0;
+    for (unsigned list = 0; list < CONN_N_LISTS; list++) {
+        for (const struct conn *c = site.api->lists[list]; c != NULL; c = c->next) {
+            bytes += c->closed ? 0 : io_stream_queued(c->stream);
+        }
+    }
+    return bytes;
+}
+
+/* All ask in the same turn, before anybody can be seen not to read. */
+static void a_crowd_that_does_not_read_is_not_answered_all_at_once(void)
+{
+    static struct client many[64];
+    site_open(&site, (struct api_options){.memory_max = 8 << 20});
+    put("big", 1 << 20);
+    for (unsigned i = 0; i < 64; i++) {
+        client_open(&many[i], &site);
+    }
+    site_run(&site, SIM_S);
+    site.server.turn_cost = 50 * SIM_MS;
+    site_run(&site, SIM_S);
+    for (unsigned i = 0; i < 64; i++) {
+        io_stream_pause(many[i].s, i % 8 != 0);
+        client_say(&many[i], GET("/db/big?stale") GET("/db/big?stale") GET("/db/big?stale"));
+    }
+    size_t most = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        site_run(&site, 10 * SIM_MS);
+        size_t bytes = bytes_that_wait();
+        most = bytes > most ? bytes : most;
+    }
+    CHECK(most > 4u << 20);
+    CHECK(most <= (8u << 20) + 2 * API_TURN_MAX);
+    CHECK(site_stats(&site).refused >= 40);
+    for (unsigned i = 0; i < 64; i++) {
+        client_close(&many[i]);
+    }
+    site_run(&site, 70 * SIM_S);
+    CHECK_EQ(site_stats(&site).connections, 0u);
+    CHECK(site.api->held_bytes <= API_PARSERS_MAX * API_PARSER_KEEP);
+    site_close(&site);
+}
+
+/* What one turn may bring is shared, and all get theirs in the end. */
+static void a_crowd_that_reads_is_answered_in_turns(void)
+{
+    static struct client many[48];
+    site_open(&site, (struct api_options){0});
+    put("big", 1 << 20);
+    for (unsigned i = 0; i < 48; i++) {
+        client_open(&many[i], &site);
+    }
+    site_run(&site, SIM_S);
+    for (unsigned i = 0; i < 48; i++) {
+        client_say(&many[i], GET("/db/big?stale") GET("/db/big?stale"));
+    }
+    site_run(&site, 60 * SIM_S);
+    for (unsigned i = 0; i < 48; i++) {
+        ROW("client %u", i);
+        CHECK_EQ(many[i].n, 2u);
+        CHECK(many[i].n < 2 || many[i].replies[1].len == 1u << 20);
+        client_close(&many[i]);
+    }
+    ROW("%s", "");
+    site_run(&site, SIM_S);
+    CHECK(site.api->held_bytes <= API_PARSERS_MAX * API_PARSER_KEEP);
+    site_close(&site);
+}
+
 static void slow_heads_and_bodies_have_their_time(void)
 {
     static const struct {
@@ -499,9 +570,11 @@ static void a_stop_of_nothing_is_done_at_once(void)
 TEST_MAIN(TEST(a_request_may_be_cut_anywhere), TEST(answers_keep_the_order_of_requests),
           TEST(a_full_pipeline_is_not_read), TEST(answers_of_a_turn_leave_together),
           TEST(who_does_not_read_is_not_answered_without_end),
-          TEST(who_stops_reading_is_cut_off), TEST(slow_clients_share_a_limit),
-          TEST(slow_heads_and_bodies_have_their_time), TEST(idle_connections_are_cheap_and_end),
-          TEST(connections_have_a_limit), TEST(a_client_may_ask_before_it_sends_a_body),
+          TEST(who_stops_reading_is_cut_off), TEST(a_crowd_that_reads_is_answered_in_turns),
+          TEST(a_crowd_that_does_not_read_is_not_answered_all_at_once),
+          TEST(slow_clients_share_a_limit), TEST(slow_heads_and_bodies_have_their_time),
+          TEST(idle_connections_are_cheap_and_end), TEST(connections_have_a_limit),
+          TEST(a_client_may_ask_before_it_sends_a_body),
           TEST(who_says_no_more_is_still_answered),
           TEST(a_client_that_left_is_forgotten_when_the_node_answers),
           TEST(nothing_waits_for_a_client_that_said_its_last),

@@ -108,7 +108,7 @@ static bool on_events(void *arg, struct node_event *const *events, size_t n)
     struct raftd_watch *w = arg;
     struct exchange *x = w->x;
     struct out o = {.conn = x->conn};
-    if (conn_is_full(x->conn)) {
+    if (conn_is_full(x->conn) || api_is_spent(x->api)) {
         x->ready = true; /* render resumes the watch when there is room */
         conn_run_again(x->conn);
         return false;
