@@ -159,7 +159,8 @@ static void those_who_ask_together_do_not_come_back_together(void)
             return;
         }
     }
-    CHECK(!"one of them waited for more than a second longer");
+    bool one_waited_for_more_than_a_second_longer = false;
+    CHECK(one_waited_for_more_than_a_second_longer);
     stop();
 }
 

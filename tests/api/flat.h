@@ -142,9 +142,16 @@ static inline void flat_close(struct io_stream *stream, bool flush)
     }
 }
 
+static inline void flat_random(struct io *io, void *out, size_t len)
+{
+    (void)io;
+    memset(out, 0x5a, len);
+}
+
 static inline void flat_init(struct flat *f)
 {
     static const struct io_ops ops = {.now = flat_now,
+                                      .random = flat_random,
                                       .timer_set = flat_timer_set,
                                       .timer_clear = flat_timer_clear,
                                       .defer = flat_defer,
