@@ -14,10 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MS            UINT64_C(1000000)
-#define CONNECT_NS    (1000 * MS) /* for one endpoint of several */
-#define PAUSE_NS      (100 * MS)  /* between two rounds over all endpoints */
-#define SERVER_MAX_MS 60000u      /* the longest "timeout=" that a node takes */
+#define MS         UINT64_C(1000000)
+#define CONNECT_NS (1000 * MS) /* for one endpoint of several */
+#define PAUSE_NS   (100 * MS)  /* between two rounds over all endpoints */
+/* No attempt with less: "not done" is better news than "no answer in time". */
+#define LEAST_NS      (500 * MS)
+#define SERVER_MAX_MS 60000u /* the longest "timeout=" that a node takes */
 #define HEAD_ROOM     (HTTP_TARGET_MAX + 1024u)
 #define READ_ROOM     65536u
 
@@ -311,6 +313,8 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
 {
     const struct option_list *all = &c->v->endpoints;
     uint64_t deadline = client_now() + (timeout != 0 ? timeout : c->v->timeout);
+    uint64_t least = (deadline - client_now()) / 4;
+    least = least < LEAST_NS ? least : LEAST_NS;
     bool reached = false; /* somebody, in this round */
     bool open = false;    /* an attempt may have done it */
     c->request = r;
@@ -337,7 +341,7 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
         reached = reached || st != COR_ENOTDONE;
         bool round_ends = n % all->n == 0;
         uint64_t pause = round_ends ? PAUSE_NS : 0;
-        if (client_now() + pause >= deadline || (round_ends && !reached && !open)) {
+        if (client_now() + pause + least >= deadline || (round_ends && !reached && !open)) {
             return open ? COR_EUNKNOWN : COR_ENOTDONE;
         }
         reached = reached && !round_ends;

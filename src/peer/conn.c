@@ -44,9 +44,12 @@ static const struct peer_frame_rules rules_greeting = {
     {[PEER_FRAME_HELLO] = {true, PEER_HELLO_SIZE_MAX}, REFUSED_RULE}};
 static const struct peer_frame_rules rules_welcoming = {
     {[PEER_FRAME_WELCOME] = {true, 0}, REFUSED_RULE}};
-/* The other side may have accepted our hello before it saw our refusal. */
+/* The other side may have accepted our hello before it saw our refusal; and where the other half of the pair was
+ * refused, the hello of this one is still on its way. */
 static const struct peer_frame_rules rules_refusing = {
-    {[PEER_FRAME_WELCOME] = {true, 0}, REFUSED_RULE}};
+    {[PEER_FRAME_HELLO] = {true, PEER_HELLO_SIZE_MAX},
+     [PEER_FRAME_WELCOME] = {true, 0},
+     REFUSED_RULE}};
 static const struct peer_frame_rules rules_control = {{
     REFUSED_RULE,
     [PEER_FRAME_WELCOME] = {true, 0},
@@ -370,7 +373,9 @@ static void on_frame(struct peer_conn *conn, const struct peer_frame_message *f)
 {
     switch (f->type) {
     case PEER_FRAME_HELLO:
-        on_hello(conn, f->payload);
+        if (conn->state == PEER_CONN_GREETING) {
+            on_hello(conn, f->payload);
+        }
         return;
     case PEER_FRAME_REFUSED:
         on_refused(conn, f->payload);

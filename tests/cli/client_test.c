@@ -228,6 +228,28 @@ static void a_numbered_write_that_nobody_answers_any_more_stays_unknown(void)
     CHECK_EQ(n.requests, 2);
 }
 
+/* What was clearly not done stays so: there is no last attempt with too little time for an answer. */
+static void a_write_that_was_not_done_does_not_become_unknown_at_the_end(void)
+{
+    struct node n;
+    static const char *const answers[] = {BUSY_REPLY, BUSY_REPLY, BUSY_REPLY, BUSY_REPLY,
+                                          BUSY_REPLY, BUSY_REPLY, BUSY_REPLY, BUSY_REPLY,
+                                          NO_REPLY,   NULL};
+    REQUIRE(node_start(&n, answers));
+    struct client_values v = {.timeout = UINT64_C(1000000000), /* a pause of 0.1 s after each */
+                              .endpoints = {.items = {n.address}, .n = 1}};
+    struct client *c = client_new(&v);
+    REQUIRE(c != NULL);
+    const struct client_request r = {.method = "PUT", .target = "/db/k", .writes = true};
+    struct client_reply reply;
+    struct cor_error err = {0};
+    CHECK_EQ(client_ask(c, &r, 0, &reply, &err), COR_ENOTDONE);
+    CHECK_EQ(reply.status, 503);
+    client_free(c);
+    node_stop(&n);
+    CHECK(n.requests > 1);
+}
+
 static void nobody_there_is_said_at_once(void)
 {
     struct node gone;
@@ -283,5 +305,6 @@ static void a_stream_that_breaks_is_the_callers_to_continue(void)
 TEST_MAIN(TEST(a_write_is_sent_once_and_everything_else_finds_a_node),
           TEST(a_numbered_write_is_sent_until_its_outcome_is_known),
           TEST(a_numbered_write_that_nobody_answers_any_more_stays_unknown),
+          TEST(a_write_that_was_not_done_does_not_become_unknown_at_the_end),
           TEST(nobody_there_is_said_at_once),
           TEST(a_stream_that_breaks_is_the_callers_to_continue))

@@ -136,6 +136,7 @@ static void what_the_host_refuses_is_told_and_tried_again_slowly(void)
         CHECK_EQ(s.m[who].n_refused, 0u);
         CHECK(s.net.n_dials >= 16 && s.net.n_dials <= 26);
         CHECK(s.m[0].n_events <= 3 && s.m[1].n_events <= 3); /* not a line per attempt */
+        CHECK_EQ(s.m[0].n_garbage + s.m[1].n_garbage, 0u);   /* what was under way is none */
         s.m[who].refuse = NULL;
         net_run(&s.net, 7 * NET_S);
         check_all_up(1);

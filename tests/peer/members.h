@@ -22,7 +22,8 @@ struct member {
     bool refuse_messages, in_call;
     void (*on_any)(struct member *m); /* at the end of on_up, on_down, on_message */
     /* What it heard. */
-    unsigned n_hellos, n_up, n_down, n_refused, n_messages, n_requests, n_answers, n_events;
+    unsigned n_hellos, n_up, n_down, n_refused, n_messages, n_requests, n_answers, n_events,
+        n_garbage;
     char refused_by[PEER_NAME_MAX + 1], reason[COR_ERROR_TEXT_MAX], last_event[64];
     struct cor_raft_message message; /* the last one */
     uint64_t digest;                 /* of all messages, entries and requests, in order */
@@ -133,6 +134,7 @@ static inline void member_emit(struct event_sink *sink, const struct event *even
 {
     struct member *m = (struct member *)(void *)sink;
     m->n_events++;
+    m->n_garbage += strcmp(event->name, "garbage_received") == 0;
     format_to(m->last_event, sizeof m->last_event, "%s", event->name);
 }
 
