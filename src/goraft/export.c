@@ -103,7 +103,6 @@ static enum cor_status write_own(struct goraft_export *x, const struct goraft_en
 {
     uint64_t term = e->term > 0 ? e->term - 1 : 0;
     enum cor_status st = COR_OK;
-    term = term < x->last_term ? x->last_term : term;
     if (!x->begun) {
         st = write_join(x, term);
         x->begun = true;

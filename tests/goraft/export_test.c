@@ -109,6 +109,53 @@ static void what_goraft_cannot_express_is_refused_by_name_and_skipped_when_told(
     }
 }
 
+static void what_may_not_count_is_refused(void)
+{
+    static const struct entry_header headers[] = {{.deadline = 1}, {.session = 1, .number = 1}};
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+        ROW("header %zu", i);
+        struct world w;
+        unsigned char memory[256];
+        struct kv_op op = put_of("a", "b");
+        struct writer out = writer_of(memory, sizeof memory);
+        out.used = entry_header_encode(&headers[i], memory);
+        kv_encode_one(&out, &op);
+        world_open(&w);
+        world_add(&w, 1, COR_ENTRY_COMMAND, (struct cor_bytes){memory, out.used});
+        struct goraft_export x = export_to(&w, false);
+        CHECK_EQ(export_all(&w, &x), COR_EINVAL);
+        CHECK(strstr(w.err.text, "whether it counts") != NULL);
+        world_forget(&w);
+    }
+}
+
+static void notes_of_others_and_malformed_ones_are_not_ours(void)
+{
+    static const struct {
+        const char *name;
+        struct cor_bytes in;
+    } rows[] = {
+        {"nothing", COR_BYTES_INIT("")},
+        {"another's", COR_BYTES_INIT("etcd")},
+        {"a later version", COR_BYTES_INIT("goraft\2\1\1\1")},
+        {"kind 0", COR_BYTES_INIT("goraft\1\0")},
+        {"a kind that is not known", COR_BYTES_INIT("goraft\1\5")},
+        {"bytes behind a put", COR_BYTES_INIT("goraft\1\1\1\1x")},
+        {"an empty record", COR_BYTES_INIT("goraft\1\2")},
+        {"a state of bytes", COR_BYTES_INIT("goraft\1\3x")},
+        {"a file without a name", COR_BYTES_INIT("goraft\1\4\0\0\1x")},
+        {"a piece beyond its file", COR_BYTES_INIT("goraft\1\4\1f\0\1xx")},
+        {"a piece behind its file", COR_BYTES_INIT("goraft\1\4\1f\2\1")},
+        {"a cut one", COR_BYTES_INIT("goraft\1\4\1")},
+    };
+    struct goraft_note note;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ROW("%s", rows[i].name);
+        CHECK(!goraft_note_read(rows[i].in, &note));
+    }
+    CHECK(goraft_note_read(COR_BYTES_LIT("goraft\1\4\1f\1\2x"), &note));
+}
+
 /* Looking changes nothing, nor does forgetting history that goraft does not have. */
 static void reads_and_compactions_become_no_ops(void)
 {
@@ -198,6 +245,8 @@ static void entries_without_a_goraft_name_are_named_as_ours_in_the_article_form(
 
 TEST_MAIN(TEST(a_log_of_ours_begins_with_the_join_that_raftd_would_have_written),
           TEST(what_goraft_cannot_express_is_refused_by_name_and_skipped_when_told),
+          TEST(what_may_not_count_is_refused),
+          TEST(notes_of_others_and_malformed_ones_are_not_ours),
           TEST(reads_and_compactions_become_no_ops),
           TEST(what_was_written_after_an_import_follows_under_the_next_indexes),
           TEST(an_export_can_be_imported),
