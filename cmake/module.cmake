@@ -57,7 +57,7 @@ function(coracle_sim)
     else()
         add_library(m_sim INTERFACE)
     endif()
-    if(EXISTS ${PROJECT_SOURCE_DIR}/sim/main.c)
+    if(CORACLE_OS AND EXISTS ${PROJECT_SOURCE_DIR}/sim/main.c) # api/ reads JSON with a library
         add_executable(coracle-sim ${PROJECT_SOURCE_DIR}/sim/main.c)
         target_link_libraries(coracle-sim PRIVATE m_sim)
     endif()
