@@ -4,8 +4,10 @@ import http.client
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -177,6 +179,54 @@ def what_consul_writes_raftd_reads_and_watches():
         check_eq("flags", kv(three, "GET", "pair/b").json()[0]["Flags"], 0)
 
 
+# ---- every node, many clients -----------------------------------------------------------------------------
+
+
+def a_write_is_seen_at_once_on_every_node_but_by_stale_reads():
+    with Cluster(3) as c:
+        c.start()
+        for i in range(30):
+            writer = c.nodes[i % 3]
+            check_eq("put", kv(writer, "PUT", "k", body=str(i).encode()).body, b"true")
+            for node in c.nodes:
+                for mode in ("", "consistent"):
+                    check_eq(f"{node.name} {mode}", value_of(kv(node, "GET", "k", mode)), str(i).encode())
+        for node in c.nodes:
+            wait_until("stale converges", 5, lambda n=node: value_of(kv(n, "GET", "k", "stale")) == b"29")
+
+
+def blocked_clients_cost_four_kilobytes_and_wake_alone():
+    n = 1000
+    with Cluster(1) as c:
+        c.start()
+        node = c.nodes[0]
+        host, port = node.client.split(":")
+
+        def anonymous():
+            status = pathlib.Path(f"/proc/{node.process.pid}/status").read_text()
+            return int(status.split("RssAnon:")[1].split()[0]) * 1024
+
+        kv(node, "PUT", "first", body=b"x")
+        before = anonymous()
+        clients = [socket.create_connection((host, int(port)), timeout=10) for _ in range(n)]
+        try:
+            for i, s in enumerate(clients):
+                s.sendall(f"GET /v1/kv/b/{i}?index=2&wait=5m HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            wait_until("all wait", 20, lambda: f"coracle_waiters {n}\n" in node.request("GET", "/metrics").body.decode())
+            each = (anonymous() - before) / n
+            check(f"{each:.0f} bytes", each <= 4096)
+            kv(node, "PUT", "b/7", body=b"x")
+            check("woken", clients[7].recv(65536).startswith(b"HTTP/1.1 200"))
+            kv(node, "PUT", "first", body=b"y")
+            time.sleep(0.2)
+            awake = select.select(clients, [], [], 0)[0]
+            check_eq("others woken", len(awake), 0)
+        finally:
+            for s in clients:
+                s.close()
+        wait_until("all forgotten", 10, lambda: "coracle_waiters 0\n" in node.request("GET", "/metrics").body.decode())
+
+
 # ---- elections --------------------------------------------------------------------------------------------
 
 
@@ -244,6 +294,7 @@ def a_paused_node_serves_no_past_after_a_write():
 
 run(python3_consul_works_on_every_node, npm_consul_works, the_go_suite_of_debian_passes,
     curl_writes_reads_and_watches, what_raftd_writes_consul_reads_and_watches,
-    what_consul_writes_raftd_reads_and_watches, requests_outlast_an_election_and_blocked_ones_too,
+    what_consul_writes_raftd_reads_and_watches, a_write_is_seen_at_once_on_every_node_but_by_stale_reads,
+    blocked_clients_cost_four_kilobytes_and_wake_alone, requests_outlast_an_election_and_blocked_ones_too,
     without_a_leader_stale_reads_and_status_are_answered_and_the_rest_is_held,
     a_paused_node_serves_no_past_after_a_write)
