@@ -172,6 +172,22 @@ static void prefixes_are_listed(void)
     run_rows(rows, ARRAY_LEN(rows));
 }
 
+/* Where a group of keys ends where the range does, and where nothing comes after it at all. */
+static void the_last_group_may_be_the_end_of_everything(void)
+{
+    static const struct row rows[] = {
+        {"PUT /v1/kv/p%FFa", "1", 200, "true"},
+        {"PUT /v1/kv/p%FFb", "2", 200, "true"},
+        {"PUT /v1/kv/q", "3", 200, "true"},
+        {"PUT /v1/kv/%FF%FFc", "4", 200, "true"},
+        {"PUT /v1/kv/%FF%FFd", "5", 200, "true"},
+        {"GET /v1/kv/p?keys&separator=%FF", NULL, 200, "[\"p\xef\xbf\xbd\"]"},
+        {"GET /v1/kv/%FF?keys&separator=%FF", NULL, 200, "[\"\xef\xbf\xbd\xef\xbf\xbd\"]"},
+        {"GET /v1/kv/?keys&separator=%FF", NULL, 200,
+         "[\"p\xef\xbf\xbd\",\"q\",\"\xef\xbf\xbd\"]"}};
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
 static void pretty_is_indented_by_four(void)
 {
     static const struct row rows[] = {
@@ -317,7 +333,7 @@ TEST_MAIN(TEST(a_key_is_written_read_and_deleted), TEST(a_key_is_what_the_path_s
           TEST(check_and_set_compares_the_modify_index),
           TEST(locks_need_sessions_which_are_not_there_and_nothing_is_written),
           TEST(what_changes_nothing_keeps_the_index), TEST(prefixes_are_listed),
-          TEST(pretty_is_indented_by_four), TEST(values_have_consuls_limit),
-          TEST(paths_have_their_methods), TEST(parameters_of_every_path_are_checked),
-          TEST(status_is_told_without_a_leader_too), TEST(failures_have_consuls_codes),
-          TEST(requests_wait_seven_seconds_for_a_leader))
+          TEST(the_last_group_may_be_the_end_of_everything), TEST(pretty_is_indented_by_four),
+          TEST(values_have_consuls_limit), TEST(paths_have_their_methods),
+          TEST(parameters_of_every_path_are_checked), TEST(status_is_told_without_a_leader_too),
+          TEST(failures_have_consuls_codes), TEST(requests_wait_seven_seconds_for_a_leader))
