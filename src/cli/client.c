@@ -308,6 +308,16 @@ static bool is_open(const struct client *c, enum cor_status st)
            (st == COR_EUNKNOWN || (st == COR_OK && c->reply.status == 504));
 }
 
+/* What the node said when it did nothing, as a sentence. */
+static void set_refusal(const struct client *c, struct cor_error *err)
+{
+    struct json_value *body = json_parse(c->reply.body);
+    const char *text = json_get_text(json_member(body, "error"));
+    (void)error_set(err, COR_ENOTDONE, "%s: %s", c->endpoint,
+                    text[0] != '\0' ? text : http_status_text(c->reply.status));
+    json_free(body);
+}
+
 enum cor_status client_ask(struct client *c, const struct client_request *r, uint64_t timeout,
                            struct client_reply *reply, struct cor_error *err)
 {
@@ -333,9 +343,7 @@ enum cor_status client_ask(struct client *c, const struct client_request *r, uin
         }
         open = open || is_open(c, st);
         if (st == COR_OK) {
-            (void)error_set(err, COR_ENOTDONE, "%s: %.*s", c->endpoint,
-                            (int)(c->body_used < 150 ? c->body_used : 150),
-                            (const char *)c->body);
+            set_refusal(c, err);
         }
         c->at = (c->at + 1) % all->n;
         reached = reached || st != COR_ENOTDONE;

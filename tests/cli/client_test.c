@@ -16,7 +16,7 @@
 
 #define OK_REPLY "HTTP/1.1 200 OK\r\nX-Coracle-Revision: 7\r\nContent-Length: 3\r\n\r\nyes"
 #define BUSY_REPLY                                                                             \
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 15\r\n\r\n{\"error\":\"busy\"}"
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 16\r\n\r\n{\"error\":\"busy\"}"
 #define MAYBE_REPLY "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 2\r\n\r\n{}"
 #define CUT_REPLY   "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\nonly the beginning"
 #define NO_REPLY    ""
@@ -245,6 +245,9 @@ static void a_write_that_was_not_done_does_not_become_unknown_at_the_end(void)
     struct cor_error err = {0};
     CHECK_EQ(client_ask(c, &r, 0, &reply, &err), COR_ENOTDONE);
     CHECK_EQ(reply.status, 503);
+    char want[64];
+    (void)snprintf(want, sizeof want, "%s: busy", n.address);
+    CHECK(strcmp(err.text, want) == 0);
     client_free(c);
     node_stop(&n);
     CHECK(n.requests > 1);
