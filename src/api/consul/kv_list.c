@@ -70,15 +70,7 @@ static bool walk_on(struct walk *k)
         return kv_cursor_next(&k->cursor, &k->item);
     }
     size_t len = kv_prefix_end(k->name, k->end);
-    struct cor_bytes end = {k->end, len};
-    const struct kv_range *range = &k->list->read.waits[0].range;
-    if (len == 0) {
-        return false;
-    }
-    /* The end of the last group may be that of the whole range, which is no place to open a cursor at. */
-    bool past =
-        !range->to_end && len == range->end.len && memcmp(end.ptr, range->end.ptr, len) == 0;
-    return !past && walk_from(k, end);
+    return len > 0 && walk_from(k, (struct cor_bytes){k->end, len});
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------------- */
