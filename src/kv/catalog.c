@@ -129,6 +129,19 @@ static void touch_services_on(struct exec *x, struct cor_bytes node)
     }
 }
 
+static void list_check(struct exec *x, struct cor_bytes node, const struct catalog_check *row)
+{
+    unsigned char key[CATALOG_KEY_MAX];
+    exec_set(x, KV_TABLE_CHECKS, catalog_check_key(key, node, row->service_id, row->id),
+             (struct cor_bytes){NULL, 0});
+}
+
+static void unlist_check(struct exec *x, struct cor_bytes node, const struct catalog_check *row)
+{
+    unsigned char key[CATALOG_KEY_MAX];
+    exec_erase(x, KV_TABLE_CHECKS, catalog_check_key(key, node, row->service_id, row->id));
+}
+
 enum fate {
     ERASE,
     RENEW
@@ -139,15 +152,24 @@ static void checks_of(struct exec *x, struct cor_bytes node, struct cor_bytes id
                       enum fate fate)
 {
     struct walk w;
-    walk_begin(&w, KV_TABLE_CHECKS, node);
+    struct cor_bytes second;
+    struct cor_bytes third;
+    unsigned char key[CATALOG_KEY_MAX];
+    w.begun = false;
+    w.range =
+        catalog_below(KV_TABLE_CHECKS,
+                      catalog_check_key(w.key, node, id, (struct cor_bytes){NULL, 0}), w.end);
     while (walk_next(x, &w)) {
-        if (!catalog_same_name(check_row(w.item.value).service_id, id)) {
-            continue;
-        }
+        catalog_split(w.item.key, &second, &third);
+        struct cor_bytes check = catalog_key_on(key, node, third);
+        struct kv_item item;
+        bool found = exec_find(x, KV_TABLE_CHECKS, check, &item);
+        COR_ASSERT(found);
         if (fate == ERASE) {
+            exec_erase(x, KV_TABLE_CHECKS, item.key);
             exec_erase(x, KV_TABLE_CHECKS, w.item.key);
         } else {
-            exec_set(x, KV_TABLE_CHECKS, w.item.key, w.item.value);
+            exec_set(x, KV_TABLE_CHECKS, item.key, item.value);
         }
     }
 }
@@ -173,7 +195,9 @@ static void node_went(struct exec *x, struct cor_bytes node, const struct catalo
     struct walk w;
     walk_begin(&w, KV_TABLE_CHECKS, node);
     while (walk_next(x, &w)) {
+        struct catalog_check row = check_row(w.item.value);
         exec_erase(x, KV_TABLE_CHECKS, w.item.key);
+        unlist_check(x, node, &row);
     }
     walk_begin(&w, KV_TABLE_SERVICES, node);
     while (walk_next(x, &w)) {
@@ -275,15 +299,35 @@ static void follow_service(struct exec *x, struct cor_bytes key, const struct co
     }
 }
 
-/* The service that the check @value on @node speaks of shows it; all of the node's, if it is the node's. */
-static void touch_checked(struct exec *x, struct cor_bytes node, struct cor_bytes value)
+/* The service that the check @row on @node speaks of shows it; all of the node's, if it is the node's. */
+static void touch_checked(struct exec *x, struct cor_bytes node,
+                          const struct catalog_check *row)
 {
-    struct catalog_check row = check_row(value);
     struct kv_item service;
-    if (row.service_id.len == 0) {
+    if (row->service_id.len == 0) {
         touch_services_on(x, node);
-    } else if (find_service(x, node, row.service_id, &service)) {
+    } else if (find_service(x, node, row->service_id, &service)) {
         touch(x, CATALOG_SERVICE, service_row(service.value).name);
+    }
+}
+
+static void follow_check(struct exec *x, struct cor_bytes key, const struct cor_bytes *before,
+                         const struct cor_bytes *now)
+{
+    struct cor_bytes node = catalog_node_of(key);
+    struct catalog_check was = {.id = {NULL, 0}};
+    struct catalog_check is = {.id = {NULL, 0}};
+    if (now != NULL) {
+        is = check_row(*now);
+        list_check(x, node, &is);
+        touch_checked(x, node, &is);
+    }
+    if (before != NULL) {
+        was = check_row(*before);
+        touch_checked(x, node, &was);
+    }
+    if (before != NULL && (now == NULL || !catalog_same_name(was.service_id, is.service_id))) {
+        unlist_check(x, node, &was);
     }
 }
 
@@ -316,23 +360,19 @@ void catalog_follow(struct exec *x, uint8_t table, struct cor_bytes key,
 {
     if (table == KV_TABLE_NODES) {
         follow_node(x, key, before, now);
-        return;
-    }
-    if (table == KV_TABLE_SERVICES) {
+    } else if (table == KV_TABLE_SERVICES) {
         follow_service(x, key, before, now);
-        return;
-    }
-    COR_ASSERT(table == KV_TABLE_CHECKS);
-    struct cor_bytes node = catalog_node_of(key);
-    if (before != NULL) {
-        touch_checked(x, node, *before);
-    }
-    if (now != NULL) {
-        touch_checked(x, node, *now);
+    } else {
+        COR_ASSERT(table == KV_TABLE_CHECKS);
+        follow_check(x, key, before, now);
     }
 }
 
 /* ---- invariants ---------------------------------------------------------------------------------------- */
+
+struct census {
+    uint64_t nodes, ids, services, checks, listed_checks, marks[CATALOG_INSTANCE + 1];
+};
 
 static bool is_there(const struct kv *kv, uint8_t table, struct cor_bytes key)
 {
@@ -352,20 +392,23 @@ static void check_service(const struct kv *kv, const struct kv_item *item)
         is_there(kv, KV_TABLE_SERVICES, catalog_mark_key(key, CATALOG_SERVICE, row.name)));
 }
 
-static void check_check(const struct kv *kv, const struct kv_item *item)
+static void check_check(const struct kv *kv, const struct kv_item *item, struct census *c)
 {
     unsigned char key[CATALOG_KEY_MAX];
+    if (item->key.ptr[0] == CATALOG_CHECK) {
+        c->listed_checks++;
+        return;
+    }
     struct cor_bytes node = catalog_node_of(item->key);
     struct catalog_check row = check_row(item->value);
+    c->checks++;
+    COR_ASSERT(
+        is_there(kv, KV_TABLE_CHECKS, catalog_check_key(key, node, row.service_id, row.id)));
     COR_ASSERT(is_there(kv, KV_TABLE_NODES, node));
     COR_ASSERT_IMPLIES(
         row.service_id.len > 0,
         is_there(kv, KV_TABLE_SERVICES, catalog_key_on(key, node, row.service_id)));
 }
-
-struct census {
-    uint64_t nodes, ids, services, marks[CATALOG_INSTANCE + 1];
-};
 
 static void check_mark(const struct kv *kv, const struct kv_item *item, struct census *c)
 {
@@ -414,7 +457,7 @@ static void check_table(const struct kv *kv, uint8_t table, struct census *c)
         if (table == KV_TABLE_NODES) {
             check_node(kv, &item, c);
         } else if (table == KV_TABLE_CHECKS) {
-            check_check(kv, &item);
+            check_check(kv, &item, c);
         } else if (item.key.ptr[0] <= CATALOG_INSTANCE) {
             check_mark(kv, &item, c);
         } else {
@@ -433,4 +476,5 @@ void catalog_check(const struct kv *kv)
     COR_ASSERT(c.marks[0] == c.ids);
     COR_ASSERT(c.marks[CATALOG_NODE] == c.nodes);
     COR_ASSERT(c.marks[CATALOG_INSTANCE] == c.services);
+    COR_ASSERT(c.listed_checks == c.checks);
 }

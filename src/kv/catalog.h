@@ -18,6 +18,7 @@
  *                                           check of one, a check of its node, its node. There while it has instances.
  *     SERVICES   2 node                     touched with every change of the node or its services
  *     SERVICES   3 service name 0 node 0 id an instance
+ *     CHECKS     1 node 0 service id 0 id   a check of that service; without a service ID one of the node
  *
  * So whoever waits for a service or a node waits for one key, whose revision is exact, and a change
  * costs the services of one node, not a scan.
@@ -46,6 +47,7 @@ enum catalog_mark {
     CATALOG_SERVICE = 1,  /* in SERVICES */
     CATALOG_NODE = 2,     /* in SERVICES */
     CATALOG_INSTANCE = 3, /* in SERVICES */
+    CATALOG_CHECK = 1,    /* in CHECKS */
 };
 #define CATALOG_FIRST                                                                          \
     COR_BYTES_LIT(" ") /* no row of the user's has a lower key, no other a higher */
@@ -98,8 +100,12 @@ struct cor_bytes catalog_key_on(unsigned char *out, struct cor_bytes node, struc
 /* Rows of catalog.c: @mark and a name; for CATALOG_INSTANCE what all of the service begin with. */
 struct cor_bytes catalog_mark_key(unsigned char *out, enum catalog_mark mark,
                                   struct cor_bytes name);
-/* The second and third part of the key of an instance. */
-void catalog_split_instance(struct cor_bytes key, struct cor_bytes *node, struct cor_bytes *id);
+/* Of a check in catalog.c's list; with an empty @id: what all checks of the service begin with, or, with an
+ * empty @service_id, all of the node itself. */
+struct cor_bytes catalog_check_key(unsigned char *out, struct cor_bytes node,
+                                   struct cor_bytes service_id, struct cor_bytes id);
+/* The second and third part of the key of an instance, or of a check in catalog.c's list. */
+void catalog_split(struct cor_bytes key, struct cor_bytes *second, struct cor_bytes *third);
 /* The node in a key of SERVICES or CHECKS that is not one of catalog.c's. */
 struct cor_bytes catalog_node_of(struct cor_bytes key);
 /* The node's own key, or else all keys that begin with @key, which ends with a 0. @end: room for it,

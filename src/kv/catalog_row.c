@@ -82,6 +82,17 @@ struct cor_bytes catalog_mark_key(unsigned char *out, enum catalog_mark mark,
     return (struct cor_bytes){out, at};
 }
 
+struct cor_bytes catalog_check_key(unsigned char *out, struct cor_bytes node,
+                                   struct cor_bytes service_id, struct cor_bytes id)
+{
+    out[0] = CATALOG_CHECK;
+    size_t at = add_name(out, 1, node);
+    out[at++] = 0;
+    at = add_name(out, at, service_id);
+    out[at++] = 0;
+    return (struct cor_bytes){out, add_name(out, at, id)};
+}
+
 /* What stands before the first 0 of @key; @rest: what comes after it. */
 static struct cor_bytes first_part(struct cor_bytes key, struct cor_bytes *rest)
 {
@@ -92,11 +103,11 @@ static struct cor_bytes first_part(struct cor_bytes key, struct cor_bytes *rest)
     return (struct cor_bytes){key.ptr, len};
 }
 
-void catalog_split_instance(struct cor_bytes key, struct cor_bytes *node, struct cor_bytes *id)
+void catalog_split(struct cor_bytes key, struct cor_bytes *second, struct cor_bytes *third)
 {
     struct cor_bytes rest;
     (void)first_part(key, &rest);
-    *node = first_part(rest, id);
+    *second = first_part(rest, third);
 }
 
 struct cor_bytes catalog_node_of(struct cor_bytes key)

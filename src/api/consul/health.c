@@ -18,21 +18,25 @@ static const struct kv *kv_of(const struct exchange *x)
 
 /* ---- checks of an instance ---------------------------------------------------------------------------- */
 
-/* Every check of the node and of the instance says "passing". */
-static bool is_passing(const struct kv *kv, const struct node_found *node,
-                       const struct service_found *service)
+/* Every check of @id on @node says "passing"; with an empty @id every check of the node itself. */
+static bool all_pass(const struct kv *kv, const struct node_found *node, struct cor_bytes id)
 {
     struct rows_walk walk;
     struct check_found check;
-    rows_walk_on(&walk, kv, KV_TABLE_CHECKS, node->row.name);
-    while (rows_next_check(&walk, &check)) {
-        bool counts = check.row.service_id.len == 0 ||
-                      catalog_same_name(check.row.service_id, service->row.id);
-        if (counts && !consul_is(check.row.status, "passing")) {
+    rows_walk_checks(&walk, kv, node->row.name, id);
+    while (rows_next_listed(&walk, &check)) {
+        if (!consul_is(check.row.status, "passing")) {
             return false;
         }
     }
     return true;
+}
+
+static bool is_passing(const struct kv *kv, const struct node_found *node,
+                       const struct service_found *service)
+{
+    return all_pass(kv, node, (struct cor_bytes){NULL, 0}) &&
+           all_pass(kv, node, service->row.id);
 }
 
 /* The checks of @service, or with NULL of the node itself. */
@@ -42,11 +46,9 @@ static void write_checks_of(struct json_writer *w, const struct kv *kv,
     struct rows_walk walk;
     struct check_found check;
     struct cor_bytes id = service == NULL ? (struct cor_bytes){NULL, 0} : service->row.id;
-    rows_walk_on(&walk, kv, KV_TABLE_CHECKS, node->row.name);
-    while (rows_next_check(&walk, &check)) {
-        if (catalog_same_name(check.row.service_id, id)) {
-            rows_write_check(w, node->row.name, service, &check);
-        }
+    rows_walk_checks(&walk, kv, node->row.name, id);
+    while (rows_next_listed(&walk, &check)) {
+        rows_write_check(w, node->row.name, service, &check);
     }
 }
 

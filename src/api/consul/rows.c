@@ -80,6 +80,14 @@ void rows_walk_instances(struct rows_walk *w, const struct kv *kv, struct cor_by
     open_cursor(w, kv, &range);
 }
 
+void rows_walk_checks(struct rows_walk *w, const struct kv *kv, struct cor_bytes node,
+                      struct cor_bytes id)
+{
+    struct cor_bytes key = catalog_check_key(w->key, node, id, (struct cor_bytes){NULL, 0});
+    struct kv_range range = catalog_below(KV_TABLE_CHECKS, key, w->end);
+    open_cursor(w, kv, &range);
+}
+
 bool rows_next_node(struct rows_walk *w, struct node_found *out)
 {
     if (!kv_cursor_next(&w->cursor, &out->item)) {
@@ -107,6 +115,23 @@ bool rows_next_check(struct rows_walk *w, struct check_found *out)
     return true;
 }
 
+bool rows_next_listed(struct rows_walk *w, struct check_found *out)
+{
+    unsigned char key[CATALOG_KEY_MAX];
+    struct kv_item item;
+    struct cor_bytes second;
+    struct cor_bytes third;
+    if (!kv_cursor_next(&w->cursor, &item)) {
+        return false;
+    }
+    catalog_split(item.key, &second, &third);
+    struct cor_bytes node = {item.key.ptr + 1, catalog_node_of(item.key).len - 1};
+    decoded(
+        kv_get(w->cursor.kv, KV_TABLE_CHECKS, catalog_key_on(key, node, third), 0, &out->item));
+    decoded(catalog_decode_check(out->item.value, &out->row));
+    return true;
+}
+
 bool rows_next_instance(struct rows_walk *w, struct node_found *node,
                         struct service_found *service)
 {
@@ -116,7 +141,7 @@ bool rows_next_instance(struct rows_walk *w, struct node_found *node,
     if (!kv_cursor_next(&w->cursor, &item)) {
         return false;
     }
-    catalog_split_instance(item.key, &name, &id);
+    catalog_split(item.key, &name, &id);
     bool found = rows_find_node(w->cursor.kv, name, node) &&
                  rows_find_service(w->cursor.kv, name, id, service);
     COR_ASSERT(found);

@@ -42,9 +42,15 @@ void rows_walk_on(struct rows_walk *w, const struct kv *kv, uint8_t table,
                   struct cor_bytes node);
 /* The instances of the service @name, by node and ID; empty: of all services, by name. */
 void rows_walk_instances(struct rows_walk *w, const struct kv *kv, struct cor_bytes name);
+/* The checks of the service @id on @node; with an empty @id those of the node itself. */
+void rows_walk_checks(struct rows_walk *w, const struct kv *kv, struct cor_bytes node,
+                      struct cor_bytes id);
 bool rows_next_node(struct rows_walk *w, struct node_found *out);
 bool rows_next_service(struct rows_walk *w, struct service_found *out);
+/* After rows_walk_all() or rows_walk_on(). */
 bool rows_next_check(struct rows_walk *w, struct check_found *out);
+/* After rows_walk_checks(). */
+bool rows_next_listed(struct rows_walk *w, struct check_found *out);
 bool rows_next_instance(struct rows_walk *w, struct node_found *node,
                         struct service_found *service);
 
