@@ -157,7 +157,9 @@ static void print_session(const struct kv_op *op)
     (void)fputs(session_do_name(op), stdout);
     if (op->session_do == KV_SESSION_OPEN) {
         (void)printf(" for %" PRIu64 " ns idle", op->number);
-    } else if (op->session_do == KV_SESSION_CLOSE) {
+    } else if (op->session_do == KV_SESSION_EXPIRE) {
+        (void)printf(" at cluster time %" PRIu64 " ns", op->number);
+    } else {
         (void)printf(" %" PRIu64, op->number);
     }
 }

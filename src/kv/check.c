@@ -142,16 +142,16 @@ static enum cor_status check_session(const struct kv_op *op, struct cor_error *e
         fits = op->number >= KV_SESSION_IDLE_MIN && op->number <= KV_SESSION_IDLE_MAX;
         break;
     case KV_SESSION_CLOSE:
-        fits = op->number != 0;
-        break;
     case KV_SESSION_EXPIRE:
-        fits = op->number == 0;
+        fits = op->number != 0;
         break;
     default:
         return error_set(err, COR_EFOREIGN, "session operation %u is unknown to this version",
                          op->session_do);
     }
-    return fits ? COR_OK : error_set(err, COR_EINVAL, "a session may be idle for 1 s to a day");
+    return fits ? COR_OK
+                : error_set(err, COR_EINVAL,
+                            "a session may be idle for 1 s to a day, and its id is not 0");
 }
 
 /* ---- operations --------------------------------------------------------------------------------- */

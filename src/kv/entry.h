@@ -103,7 +103,7 @@ enum kv_op_kind {
 enum kv_session_do {
     KV_SESSION_OPEN = 1, /* number: how long it may be idle, ns. The result's count: its id */
     KV_SESSION_CLOSE,    /* number: its id */
-    KV_SESSION_EXPIRE,   /* all that have been idle for too long, by cluster time */
+    KV_SESSION_EXPIRE, /* number: a past cluster time, ns: all that had been idle too long then */
 };
 
 #define KV_SESSION_IDLE_MIN UINT64_C(1000000000)            /* 1 s */

@@ -231,15 +231,17 @@ static bool find_from(const struct kv *kv, uint64_t id, struct tree_path *path,
     return head_at(kv, path, out);
 }
 
-static uint64_t expire(struct kv *kv)
+/* Renewals that are in the log before this entry have moved the expiry of theirs. */
+static uint64_t expire(struct kv *kv, uint64_t at)
 {
+    at = at < kv->cluster_time ? at : kv->cluster_time;
     uint64_t n = 0;
     uint64_t id = 0;
     struct tree_path path;
     struct kv_session s;
     while (find_from(kv, id, &path, &s)) {
         id = id_at(kv, &path) + 1;
-        if (expiry_of(&s) <= kv->cluster_time) {
+        if (expiry_of(&s) <= at) {
             drop(kv, &path);
             n++;
         }
@@ -292,7 +294,7 @@ void session_exec(struct exec *x, const struct kv_op *op, struct kv_op_result *r
         result->count = 1;
         return;
     case KV_SESSION_EXPIRE:
-        result->count = expire(x->kv);
+        result->count = expire(x->kv, op->number);
         return;
     }
 }

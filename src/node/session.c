@@ -27,11 +27,12 @@ void session_tend(struct node *n)
     }
     uint64_t slack = n->options.request_timeout;
     uint64_t time = write_cluster_time(n);
+    uint64_t then = time > slack ? time - slack : 0;
     uint64_t next;
-    if (kv_session_due(n->kv, time > slack ? time - slack : 0, &next)) {
-        (void)write_propose_own(
-            n, &(struct kv_op){.kind = KV_OP_SESSION, .session_do = KV_SESSION_EXPIRE},
-            &n->expiring);
+    if (kv_session_due(n->kv, then, &next)) {
+        const struct kv_op op = {
+            .kind = KV_OP_SESSION, .session_do = KV_SESSION_EXPIRE, .number = then};
+        (void)write_propose_own(n, &op, &n->expiring);
         arm(n, slack); /* if that is refused */
     } else if (next < UINT64_MAX - slack) {
         arm(n, next + slack - time);

@@ -49,7 +49,7 @@ static uint64_t open_session(struct world *w, uint64_t idle_max)
 
 static void expire(struct world *w, uint64_t expected)
 {
-    struct kv_op op = do_of(KV_SESSION_EXPIRE, 0);
+    struct kv_op op = do_of(KV_SESSION_EXPIRE, w->now);
     CHECK_EQ(apply_one(w, &op), COR_OK);
     CHECK_EQ(w->result.ops[0].count, expected);
 }
@@ -343,6 +343,28 @@ static void a_session_expires_by_an_entry_not_before_it_was_idle_for_its_time(vo
     world_close(&w);
 }
 
+static void only_what_was_over_at_the_time_named_expires(void)
+{
+    struct world w;
+    world_open(&w);
+    w.now = S;
+    uint64_t first = open_session(&w, 10 * S);
+    w.now = 4 * S;
+    uint64_t second = open_session(&w, 10 * S);
+    w.now = 20 * S; /* both are over by now, but the leader said 11 s */
+    struct kv_op op = do_of(KV_SESSION_EXPIRE, 11 * S);
+    CHECK_EQ(apply_one(&w, &op), COR_OK);
+    CHECK_EQ(w.result.ops[0].count, 1);
+    struct kv_session left;
+    CHECK_EQ(kv_session_get(w.kv, first, &left), COR_ENOSESSION);
+    CHECK_EQ(kv_session_get(w.kv, second, &left), COR_OK);
+    put_numbered(&w, second, 1, "a", "1");
+    op.number = UINT64_MAX; /* a time to come is as good as now */
+    CHECK_EQ(apply_one(&w, &op), COR_OK);
+    CHECK_EQ(w.result.ops[0].count, 0);
+    world_close(&w);
+}
+
 /* ---- what sessions leave alone ---------------------------------------------------------------------------- */
 
 static void sessions_change_the_hash_and_no_revision(void)
@@ -391,9 +413,10 @@ static void what_cannot_be_asked_of_a_session_is_refused(void)
                 {KV_SESSION_IDLE_MAX, COR_OK, KV_SESSION_OPEN},
                 {KV_SESSION_IDLE_MAX + 1, COR_EINVAL, KV_SESSION_OPEN},
                 {0, COR_EINVAL, KV_SESSION_CLOSE},
-                {1, COR_EINVAL, KV_SESSION_EXPIRE},
+                {0, COR_EINVAL, KV_SESSION_EXPIRE},
+                {1, COR_OK, KV_SESSION_EXPIRE},
                 {1, COR_EFOREIGN, 0},
-                {0, COR_EFOREIGN, KV_SESSION_EXPIRE + 1}};
+                {1, COR_EFOREIGN, KV_SESSION_EXPIRE + 1}};
     unsigned char bytes[64];
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         ROW("%u %llu", rows[i].what, (unsigned long long)rows[i].number);
@@ -498,7 +521,7 @@ static void step_open(struct pair *p, struct model *m)
 
 static void step_expire(struct pair *p)
 {
-    struct kv_op op = do_of(KV_SESSION_EXPIRE, 0);
+    struct kv_op op = do_of(KV_SESSION_EXPIRE, p->w.now);
     uint64_t n = 0;
     for (uint32_t i = 0; i < N_SESSIONS; i++) {
         struct model *m = &p->models[i];
@@ -556,6 +579,7 @@ static void at_random_every_number_has_one_effect_and_one_answer(void)
         struct pair p = {.prng = {seed}};
         struct kv_options options = {.memory_max = 0};
         world_open(&p.w);
+        p.w.now = 1;
         p.twin = kv_new(&options);
         REQUIRE(p.twin != NULL);
         for (uint32_t i = 0; i < 2000; i++) {
@@ -589,6 +613,7 @@ TEST_MAIN(TEST(a_number_is_executed_once_and_answered_alike_ever_after),
           TEST(large_answers_push_out_old_ones),
           TEST(no_more_than_so_many_sessions_can_be_open),
           TEST(a_session_expires_by_an_entry_not_before_it_was_idle_for_its_time),
+          TEST(only_what_was_over_at_the_time_named_expires),
           TEST(sessions_change_the_hash_and_no_revision),
           TEST(nobody_reaches_the_table_by_its_name),
           TEST(what_cannot_be_asked_of_a_session_is_refused),

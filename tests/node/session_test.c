@@ -233,6 +233,35 @@ static void sessions_end_in_a_cluster_that_nobody_asks(void)
     cluster_free(c);
 }
 
+static struct {
+    uint64_t id;
+    unsigned node;
+} ending;
+
+static bool session_has_ended(struct cluster *c)
+{
+    return !has_session(c, ending.node, ending.id);
+}
+
+/* An answer may take as long as a request may: so much after its idle time each session lives on, whatever ends then. */
+static void the_end_of_one_session_does_not_hasten_the_next(void)
+{
+    struct cluster *c = cluster_formed(3, 10);
+    ending.node = 1;
+    ending.id = open_session(c, 1, IDLE);
+    uint64_t begun = c->world.now;
+    cluster_run(c, 3 * SIM_S);
+    uint64_t next = open_session(c, 1, IDLE);
+    CHECK(cluster_until(c, session_has_ended));
+    CHECK(c->world.now >= begun + IDLE + 5 * SIM_S - SIM_S / 10);
+    for (unsigned i = 1; i <= 3; i++) {
+        CHECK(has_session(c, i, next));
+    }
+    cluster_run(c, 4 * SIM_S);
+    CHECK(!has_session(c, 1, next));
+    cluster_free(c);
+}
+
 static void a_new_leader_goes_on_counting(void)
 {
     struct cluster *c = cluster_formed(3, 8);
@@ -286,5 +315,6 @@ TEST_MAIN(TEST(a_retry_after_a_lost_answer_gets_the_answer_of_the_first_time),
           TEST(answers_survive_a_restart_of_all),
           TEST(a_session_without_a_number_is_refused_at_once),
           TEST(an_idle_session_ends_on_all_nodes_and_a_busy_one_lives),
-          TEST(sessions_end_in_a_cluster_that_nobody_asks), TEST(a_new_leader_goes_on_counting),
-          TEST(a_leader_that_is_cut_off_ends_no_session))
+          TEST(sessions_end_in_a_cluster_that_nobody_asks),
+          TEST(the_end_of_one_session_does_not_hasten_the_next),
+          TEST(a_new_leader_goes_on_counting), TEST(a_leader_that_is_cut_off_ends_no_session))
