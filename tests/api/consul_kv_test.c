@@ -166,6 +166,9 @@ static void prefixes_are_listed(void)
         {"GET /v1/kv/p/?keys", NULL, 200,
          "X-Consul-Index: 8\n"}, /* a deletion under it counts */
         {"GET /v1/kv/p/d?recurse", NULL, 404, "X-Consul-Index: 8\n"},
+        {"PUT /v1/kv/r", "7", 200, "true"},
+        {"GET /v1/kv/p/?recurse", NULL, 200, "X-Consul-Index: 8\n"},
+        {"GET /v1/kv/p/d?recurse", NULL, 404, "X-Consul-Index: 9\n"}, /* as of any other key */
         {"DELETE /v1/kv/?recurse", NULL, 200, "true"},
         {"GET /v1/kv/?recurse", NULL, 404, ""},
         {"DELETE /v1/kv/?recurse", NULL, 200, "true"}};

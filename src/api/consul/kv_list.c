@@ -199,10 +199,11 @@ static enum rendered render_list(struct exchange *x, struct out *o)
         return walk_from(&k, from) ? render_next(l, o, &k) : cut_off(l);
     }
     l->revision = newest;
-    uint64_t index = consul_read_revision(&l->read);
-    l->index = index > 1 ? index : newest; /* nothing was ever there */
-    return walk_from(&k, l->read.waits[0].range.key) ? render_first(l, o, &k)
-                                                     : render_nothing(l, o);
+    bool any = walk_from(&k, l->read.waits[0].range.key);
+    /* Of nothing it is the newest of all: what is remembered of deletions may become less exact, and then
+     * an index would go back. */
+    l->index = any ? consul_read_revision(&l->read) : newest;
+    return any ? render_first(l, o, &k) : render_nothing(l, o);
 }
 
 static void list_gone(struct exchange *x)
