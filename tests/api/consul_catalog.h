@@ -6,6 +6,9 @@
 
 #include "tests/api/consul.h"
 
+/* "[]" or "{}" and nothing else. */
+#define EMPTY "Content-Length: 2\n"
+
 static inline void register_body(struct site *site, const char *body)
 {
     struct client c;

@@ -1,6 +1,7 @@
 /*
  * consul_catalog_test.c - /v1/catalog: what is registered, what is answered, what waits for what.
  */
+#include "kv/catalog.h"
 #include "tests/api/consul_catalog.h"
 
 static void what_was_registered_is_answered(void)
@@ -15,13 +16,13 @@ static void what_was_registered_is_answered(void)
          "[{\"ID\":\"\",\"Node\":\"Foo\",\"Address\":\"10.0.0.1\",\"Datacenter\":\"dc1\","
          "\"TaggedAddresses\":null,\"Meta\":{\"os\":\"linux\",\"rack\":\"1\"},"
          "\"CreateIndex\":2,\"ModifyIndex\":2}]"},
-        {"GET /v1/catalog/nodes?node-meta=rack:1&node-meta=os:bsd", NULL, 200, "[]"},
-        {"GET /v1/catalog/nodes?node-meta=rack", NULL, 200, "[]"},
+        {"GET /v1/catalog/nodes?node-meta=rack:1&node-meta=os:bsd", NULL, 200, EMPTY},
+        {"GET /v1/catalog/nodes?node-meta=rack", NULL, 200, EMPTY},
         {"GET /v1/catalog/services", NULL, 200, "{\"db\":[],\"es\":[\"p\",\"v1\",\"v2\"]}"},
         {"GET /v1/catalog/services?node-meta=rack:1", NULL, 200,
          "{\"es\":[\"p\",\"v1\",\"v2\"]}"},
         {"GET /v1/catalog/services?node-meta=rack:2", NULL, 200, "{\"db\":[],\"es\":[\"v1\"]}"},
-        {"GET /v1/catalog/services?node-meta=rack:3", NULL, 200, "{}"},
+        {"GET /v1/catalog/services?node-meta=rack:3", NULL, 200, EMPTY},
         {"GET /v1/catalog/service/es?node-meta=rack:2", NULL, 200,
          "[{\"ID\":\"\",\"Node\":\"bar\",\"Address\":\"10.0.0.2\",\"Datacenter\":\"dc1\","
          "\"TaggedAddresses\":null,\"NodeMeta\":{\"rack\":\"2\"},\"ServiceKind\":\"\","
@@ -32,10 +33,10 @@ static void what_was_registered_is_answered(void)
          "\"ServiceEnableTagOverride\":true,\"ServiceProxy\":{\"Mode\":\"\",\"MeshGateway\":{},"
          "\"Expose\":{}},\"ServiceConnect\":{},\"CreateIndex\":4,\"ModifyIndex\":4}]"},
         {"GET /v1/catalog/service/ES?tag=V1&tag=p", NULL, 200, "\"ServiceID\":\"es1\""},
-        {"GET /v1/catalog/service/es?tag=p&tag=v2", NULL, 200, "[]"},
+        {"GET /v1/catalog/service/es?tag=p&tag=v2", NULL, 200, EMPTY},
         {"GET /v1/catalog/service/es?tag=v2", NULL, 200, "\"ServiceID\":\"es2\""},
         {"GET /v1/catalog/service/es?tag=", NULL, 200, "\"ServiceID\":\"es\","},
-        {"GET /v1/catalog/service/nothing", NULL, 200, "[]"},
+        {"GET /v1/catalog/service/nothing", NULL, 200, EMPTY},
         {"GET /v1/catalog/node/foo", NULL, 200,
          "{\"Node\":{\"ID\":\"\",\"Node\":\"Foo\",\"Address\":\"10.0.0.1\","
          "\"Datacenter\":\"dc1\",\"TaggedAddresses\":null,\"Meta\":{\"os\":\"linux\","
@@ -113,7 +114,7 @@ static void what_is_wrong_is_said(void)
         {"PUT /v1/catalog/deregister", "{\"Node\":\"nobody\"}", 200, "true"},
         {"PUT /v1/catalog/deregister", "{\"Node\":\"nobody\",\"ServiceID\":\"x\"}", 200,
          "true"},
-        {"GET /v1/catalog/nodes", NULL, 200, "[]"}, /* nothing of all this was done */
+        {"GET /v1/catalog/nodes", NULL, 200, EMPTY}, /* nothing of all this was done */
     };
     struct site site;
     site_open(&site, (struct api_options){0});
@@ -276,16 +277,46 @@ static void a_node_goes_with_everything_on_it(void)
         {"PUT /v1/catalog/deregister", "{\"Node\":\"FOO\",\"CheckID\":\"alive\"}", 200, "true"},
         {"PUT /v1/catalog/deregister", "{\"node\":\"foo\"}", 200, "true"},
         {"GET /v1/catalog/node/foo", NULL, 200, "null"},
-        {"GET /v1/health/node/foo", NULL, 200, "[]"},
-        {"GET /v1/health/checks/es", NULL, 200, "[]"},
+        {"GET /v1/health/node/foo", NULL, 200, EMPTY},
+        {"GET /v1/health/checks/es", NULL, 200, EMPTY},
         {"GET /v1/catalog/services", NULL, 200, "{\"db\":[],\"es\":[\"v1\"]}"},
         {"PUT /v1/catalog/deregister", "{\"Node\":\"bar\"}", 200, "true"},
-        {"GET /v1/catalog/services", NULL, 200, "{}"},
-        {"GET /v1/health/state/any", NULL, 200, "[]"},
+        {"GET /v1/catalog/services", NULL, 200, EMPTY},
+        {"GET /v1/health/state/any", NULL, 200, EMPTY},
     };
     struct site site;
     populate(&site);
     check_rows(&site, rows, ARRAY_LEN(rows));
+    site_close(&site);
+}
+
+static void long_requests_are_answered(void)
+{
+    static const char *const paths[] = {
+        "catalog/service/", "catalog/node/",  "catalog/node-services/", "health/service/",
+        "health/node/",     "health/checks/", "health/state/"};
+    static char line[6000];
+    struct site site;
+    struct client c;
+    populate(&site);
+    size_t len = format_to(line, sizeof line, "GET /v1/catalog/service/es?dc=dc1&stale=");
+    for (unsigned i = 0; i < 500; i++) {
+        len += format_to(line + len, sizeof line - len, "&tag=v1");
+    }
+    struct reply *r = ask_row(&site, &c, line, "");
+    CHECK_EQ(r->status, 200u);
+    CHECK(reply_has(r, "\"ServiceID\":\"es1\"") && !reply_has(r, "\"ServiceID\":\"es2\""));
+    client_close(&c);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        for (size_t more = 0; more < 2; more++) {
+            ROW("%s and %zu bytes", paths[i], CATALOG_NAME_MAX + more);
+            len = format_to(line, sizeof line, "GET /v1/%s", paths[i]);
+            memset(line + len, 'x', CATALOG_NAME_MAX + more);
+            line[len + CATALOG_NAME_MAX + more] = '\0';
+            CHECK_EQ(ask_row(&site, &c, line, "")->status, more == 0 ? 200u : 400u);
+            client_close(&c);
+        }
+    }
     site_close(&site);
 }
 
@@ -295,4 +326,4 @@ TEST_MAIN(TEST(what_was_registered_is_answered), TEST(what_is_wrong_is_said),
           TEST(a_registration_as_before_moves_no_index_and_wakes_nobody),
           TEST(a_change_wakes_those_whom_it_concerns),
           TEST(the_catalog_and_the_keys_do_not_see_each_other),
-          TEST(a_node_goes_with_everything_on_it))
+          TEST(a_node_goes_with_everything_on_it), TEST(long_requests_are_answered))

@@ -27,29 +27,29 @@ static void health_is_that_of_the_node_and_of_the_instance(void)
          "X-Consul-Effective-Consistency: stale\n"},
         {"GET /v1/health/service/es?passing=false&tag=v2", NULL, 200,
          "\"CheckID\":\"es2-http\",\"Name\":\"es2-http\",\"Status\":\"critical\""},
-        {"GET /v1/health/service/es?passing=true&tag=v2", NULL, 200, "[]"},
+        {"GET /v1/health/service/es?passing=true&tag=v2", NULL, 200, EMPTY},
         {"GET /v1/health/service/db", NULL, 200,
          "\"Definition\":{\"TLSSkipVerify\":true,\"Header\":{\"A\":[\"b\",\"c\"]},"
          "\"TCP\":\"x:1\",\"Interval\":\"1m30s\",\"Timeout\":\"1.5s\"}"},
-        {"GET /v1/health/service/db?passing", NULL, 200, "[]"}, /* a warning is not passing */
+        {"GET /v1/health/service/db?passing", NULL, 200, EMPTY}, /* a warning is not passing */
         {"GET /v1/health/service/es?passing=yes", NULL, 400, "Invalid value for ?passing"},
         {"GET /v1/health/service/", NULL, 400, "Missing service name"},
-        {"GET /v1/health/service/nothing", NULL, 200, "[]"},
+        {"GET /v1/health/service/nothing", NULL, 200, EMPTY},
         {"GET /v1/health/node/foo", NULL, 200,
          "\"CheckID\":\"es2-http\",\"Name\":\"es2-http\",\"Status\":\"critical\",\"Notes\":"
          "\"\","
          "\"Output\":\"\",\"ServiceID\":\"es2\",\"ServiceName\":\"es\",\"ServiceTags\":["
          "\"v2\"]"},
-        {"GET /v1/health/node/nobody", NULL, 200, "[]"},
+        {"GET /v1/health/node/nobody", NULL, 200, EMPTY},
         {"GET /v1/health/node/", NULL, 400, "Missing node name"},
-        {"GET /v1/health/checks/es?node-meta=rack:2", NULL, 200, "[]"},
+        {"GET /v1/health/checks/es?node-meta=rack:2", NULL, 200, EMPTY},
         {"GET /v1/health/checks/db", NULL, 200, "[{\"Node\":\"bar\",\"CheckID\":\"db-tcp\""},
         {"GET /v1/health/state/warning", NULL, 200,
          "[{\"Node\":\"bar\",\"CheckID\":\"db-tcp\""},
-        {"GET /v1/health/state/critical?node-meta=rack:2", NULL, 200, "[]"},
+        {"GET /v1/health/state/critical?node-meta=rack:2", NULL, 200, EMPTY},
         {"GET /v1/health/state/critical?node-meta=rack:1", NULL, 200,
          "[{\"Node\":\"Foo\",\"CheckID\":\"es2-http\""},
-        {"GET /v1/health/state/strange", NULL, 200, "[]"},
+        {"GET /v1/health/state/strange", NULL, 200, EMPTY},
         {"GET /v1/health/state/any", NULL, 200, "[{\"Node\":\"bar\""},
         {"GET /v1/health/state/", NULL, 400, "Missing check state"},
         {"DELETE /v1/health/service/es", NULL, 405, "method DELETE not allowed"},
@@ -68,7 +68,7 @@ static void one_check_of_the_node_makes_every_instance_fail(void)
          "{\"Node\":\"foo\",\"SkipNodeUpdate\":true,\"Check\":{\"Name\":\"alive\",\"Status\":"
          "\"warning\"}}",
          200, "true"},
-        {"GET /v1/health/service/es?passing&node-meta=rack:1", NULL, 200, "[]"},
+        {"GET /v1/health/service/es?passing&node-meta=rack:1", NULL, 200, EMPTY},
         {"GET /v1/health/service/es?passing", NULL, 200, "\"Node\":\"bar\""},
     };
     struct site site;

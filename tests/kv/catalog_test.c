@@ -294,6 +294,8 @@ static void a_put_if_absent_leaves_what_is_there(void)
 {
     struct world w;
     struct entry *e = populate(&w);
+    node(e, "One", "10.0.0.1", "id-1");
+    CHECK_EQ(run(&w, e), COR_OK);
     node(e, "one", "elsewhere", "id-9")->flags = KV_IF_ABSENT;
     node(e, "five", "10.0.0.5", "")->flags = KV_IF_ABSENT;
     CHECK_EQ(run(&w, e), COR_OK);

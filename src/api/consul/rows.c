@@ -161,22 +161,36 @@ static size_t decode_to(struct cor_bytes in, unsigned char *out)
     return http_query_decode(in, out, &len) ? len : 0;
 }
 
-/* One want of "name=value" takes less room encoded than it took in the query: at least 4 bytes besides the
- * value, against 3. */
+static bool is_want(struct cor_bytes name)
+{
+    return consul_is(name, "tag") || consul_is(name, "node-meta");
+}
+
 static void add_want(struct rows_filter *f, struct writer *w, struct cor_bytes name,
                      struct cor_bytes value, unsigned char *scratch)
 {
     bool is_tag = consul_is(name, "tag");
-    if (!is_tag && !consul_is(name, "node-meta")) {
-        return;
-    }
-    struct cor_bytes decoded_value = {scratch, decode_to(value, scratch)};
-    if (is_tag && decoded_value.len == 0) {
+    struct cor_bytes text = {scratch, decode_to(value, scratch)};
+    if (is_tag && text.len == 0) {
         return; /* as in Consul: an empty tag is any */
     }
     f->by_node = f->by_node || !is_tag;
     writer_u8(w, is_tag ? WANT_TAG : WANT_META);
-    writer_blob(w, decoded_value);
+    writer_blob(w, text);
+}
+
+/* The room that the wants of @query need: never more than they took in it, because a name and its '='
+ * are at least 4 bytes. */
+static size_t room_for(struct cor_bytes query)
+{
+    struct cor_bytes name;
+    struct cor_bytes value;
+    bool has_value;
+    size_t room = 0;
+    while (http_query_next(&query, &name, &value, &has_value)) {
+        room += is_want(name) ? 1 + varint_size(value.len) + value.len : 0;
+    }
+    return room;
 }
 
 bool rows_filter_init(struct rows_filter *f, struct consul_call *c)
@@ -188,21 +202,21 @@ bool rows_filter_init(struct rows_filter *f, struct consul_call *c)
                     "not supported here");
         return false;
     }
-    if (!consul_has(c, "tag") && !consul_has(c, "node-meta")) {
-        return true;
-    }
     struct cor_bytes rest = c->r->query;
     struct cor_bytes name;
     struct cor_bytes value;
     bool has_value;
-    unsigned char *wants = ARENA_NEW(&c->x->arena, unsigned char, rest.len);
+    size_t room = room_for(rest);
+    unsigned char *wants = ARENA_NEW(&c->x->arena, unsigned char, room);
     if (wants == NULL) {
         consul_fail(c->x, 400, "too many parameters");
         return false;
     }
-    struct writer w = writer_of(wants, rest.len);
+    struct writer w = writer_of(wants, room);
     while (http_query_next(&rest, &name, &value, &has_value)) {
-        add_want(f, &w, name, value, c->x->api->scratch);
+        if (is_want(name)) {
+            add_want(f, &w, name, value, c->x->api->scratch);
+        }
     }
     COR_ASSERT(writer_ok(&w));
     f->wants = (struct cor_bytes){wants, w.used};

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+_Static_assert(sizeof(struct rows_read) + 2 * sizeof(struct node_wait) + 64 <= CONSUL_ROOM,
+               "a read of two ranges fits");
+
 static bool no_room(struct exchange *x)
 {
     consul_fail(x, 400, "the request is too long");
