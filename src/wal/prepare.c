@@ -173,6 +173,7 @@ static void set_full(struct wal *w, bool full)
     w->full = full;
     if (full) {
         event_emit(w->options.events, EVENT_WARN, "wal", "disk_full",
+                   event_text("reason", w->prepare.err.text),
                    event_u64("free_bytes", w->free_bytes), event_u64("room", wal_room(w)));
     } else {
         event_emit(w->options.events, EVENT_INFO, "wal", "disk_has_room",
