@@ -272,6 +272,7 @@ static void begin(struct sweep *s, size_t i)
         return;
     }
     unsigned bit = next_bit(~s->used, 0);
+    COR_ASSERT(bit < LINEAR_OPEN_MAX);
     s->open[bit] = i;
     s->used |= UINT64_C(1) << bit;
 }
