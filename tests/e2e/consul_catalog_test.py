@@ -92,9 +92,12 @@ def a_node_goes_with_all_that_is_on_it_everywhere():
             check_eq("service", ids(get(node, "health/service/es")), ["es2"])
             check_eq("node", get(node, "catalog/node/foo").json(), None)
             check_eq("checks", get(node, "health/state/any?stale").json(), [])
+        paths = ("catalog/nodes", "catalog/services", "health/service/es", "health/service/none", "health/node/foo")
+        before = [get(c.nodes[0], path).headers["X-Consul-Index"] for path in paths]
         for node in c.nodes:  # and after a restart from the log
             node.stop()
         c.start()
+        check_eq("indexes", [get(c.nodes[0], path).headers["X-Consul-Index"] for path in paths], before)
         check_eq("after a restart", ids(get(c.nodes[0], "health/service/es?consistent")), ["es2"])
 
 
