@@ -22,6 +22,12 @@ struct turn {
     struct model_result result;
 };
 
+/* An append that left, to be reported. */
+struct sent_append {
+    cor_node_id to;
+    uint64_t first, n;
+};
+
 static _Alignas(16) unsigned char core_block[CORE_SIZE_MAX], before_block[CORE_SIZE_MAX];
 
 static void break_rule(struct turn *t, const char *sentence)
@@ -200,9 +206,11 @@ static void take_write(struct turn *t, const struct cor_raft_update *u)
     }
 }
 
+/* Padding is zero throughout: raft_send() and post() clear it, and messages are copied as bytes. */
 static bool is_on_its_way(const struct model *m, const struct model_message *what)
 {
     for (uint64_t i = 0; i < m->n_messages; i++) {
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
         if (memcmp(&m->messages[i], what, sizeof *what) == 0) {
             return true;
         }
@@ -224,13 +232,13 @@ static void post(struct turn *t, const struct cor_raft_message *what)
         new.m.sent_at = new.m.sent_at != 0;
     }
     if (m->n_messages < t->scope->messages && !is_on_its_way(m, &new)) {
-        m->messages[m->n_messages++] = new;
+        memcpy(&m->messages[m->n_messages++], &new, sizeof new);
     }
 }
 
 /* One event, its update carried out; the appends that must be reported are added to @sent. */
 static enum cor_status step(struct turn *t, const struct cor_raft_event *ev,
-                            struct cor_raft_event *sent, uint32_t *n_sent)
+                            struct sent_append *sent, uint32_t *n_sent)
 {
     struct cor_raft_update u;
     memcpy(t->before, t->core, t->core->messages_offset);
@@ -242,10 +250,7 @@ static enum cor_status step(struct turn *t, const struct cor_raft_event *ev,
         post(t, m);
         if (m->n_entries > 0) {
             COR_ASSERT(*n_sent < MODEL_MESSAGES_MAX);
-            sent[(*n_sent)++] =
-                (struct cor_raft_event){.type = COR_RAFT_EV_SENT,
-                                        .now = ev->now,
-                                        .sent = {m->to, m->first, m->n_entries, m->n_entries}};
+            sent[(*n_sent)++] = (struct sent_append){m->to, m->first, m->n_entries};
         }
     }
     cor_raft_check(t->core, t->before);
@@ -266,7 +271,7 @@ static struct turn begin_turn(struct model *m, const struct model_scope *scope, 
 /* The node takes @ev and does what follows in the same turn. */
 static struct model_result take_turn(struct turn *t, const struct cor_raft_event *ev)
 {
-    struct cor_raft_event sent[MODEL_MESSAGES_MAX];
+    struct sent_append sent[MODEL_MESSAGES_MAX];
     uint32_t n_sent = 0;
     size_t size = model_core(t->node)->messages_offset;
     memcpy(t->core, t->node->core, size);
@@ -275,7 +280,12 @@ static struct model_result take_turn(struct turn *t, const struct cor_raft_event
         break_rule(t, "Contract: an event that a correct host or peer may give is refused");
     }
     for (uint32_t i = 0; i < n_sent; i++) {
-        (void)step(t, &sent[i], sent, &n_sent);
+        struct cor_raft_event report = {.type = COR_RAFT_EV_SENT, .now = ev->now};
+        report.sent.peer = sent[i].to;
+        report.sent.first = sent[i].first;
+        report.sent.n = (uint32_t)sent[i].n;
+        report.sent.bytes = sent[i].n;
+        (void)step(t, &report, sent, &n_sent);
     }
     if (t->core->applied < t->core->commit) {
         struct cor_raft_event applied = {.type = COR_RAFT_EV_APPLIED, .now = ev->now};
@@ -503,7 +513,7 @@ uint32_t model_actions(const struct model *m, const struct model_scope *scope,
 
 static void remove_message(struct model *m, uint64_t i)
 {
-    m->messages[i] = m->messages[--m->n_messages];
+    memmove(&m->messages[i], &m->messages[--m->n_messages], sizeof m->messages[0]);
     memset(&m->messages[m->n_messages], 0, sizeof m->messages[0]);
 }
 

@@ -133,6 +133,6 @@ uint32_t model_actions(const struct model *m, const struct model_scope *scope,
                        struct action *out);
 struct model_result model_act(struct model *m, const struct model_scope *scope,
                               struct action a);
-void model_print_action(const struct model *before, struct action a, FILE *out);
+void model_print_action(const struct model *m, struct action a, FILE *out);
 
 #endif
