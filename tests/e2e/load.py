@@ -151,6 +151,9 @@ class Reader(Client):
         super().__init__(book, nodes, start, timeout)
         self.mode, self.turns = mode, 0
 
+    def path(self, key):
+        return key_path(key) + (f"?{self.mode}" if self.mode else "")
+
     def turn(self):
         with self.book.lock:
             keys = list(self.book.written)
@@ -160,7 +163,7 @@ class Reader(Client):
         self.turns += 1
         key = keys[(self.turns * 7) % len(keys)]
         floor = self.book.floor(key)
-        status, body = self.ask("GET", key_path(key) + (f"?{self.mode}" if self.mode else ""))
+        status, body = self.ask("GET", self.path(key))
         if status not in (200, 404):
             self.book.read_failed()
             return False
