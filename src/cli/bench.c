@@ -142,6 +142,9 @@ static enum exit_code run(const struct invocation *i)
         code = command_fail(i, EXIT_FAILED, "%s", err.text);
     } else {
         bench_print(&o, r, o.floor_dir != NULL ? f : NULL);
+        if (r->answers.ok == 0) {
+            code = command_fail(i, EXIT_FAILED, "no request was done: see 'answers'");
+        }
     }
     free(r);
     free(f);

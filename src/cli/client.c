@@ -365,6 +365,9 @@ static enum exit_code code_of(unsigned status)
     case 404:
     case 409:
         return EXIT_NO;
+    case 413:
+    case 414:
+        return EXIT_USAGE; /* too big, however often it is sent */
     case 504:
         return EXIT_UNKNOWN;
     default:

@@ -165,6 +165,10 @@ def mistakes_get_an_answer():
             done = subprocess.run([BINARY, *arguments], capture_output=True, timeout=10)
             check_eq(f"{arguments}: exit code ({done.stderr})", done.returncode, 2)
             check(f"{arguments}: says {word}: {done.stderr}", word.lower() in done.stderr.lower())
+        coracle(c, "put", "k" * 8193, "v", code=2)
+        coracle(c, "put", "k", "-", stdin=bytes(1048577), code=2)
+        c.nodes[0].stop()
+        coracle(c, "bench", "put", "--no-floors", "--time", "1s", code=3)
         done = subprocess.run([BINARY, "get", "a", "--endpoints", "127.0.0.1:1"], capture_output=True, timeout=30)
         check(f"nobody there: {done}", done.returncode not in (0, 2) and b"127.0.0.1:1" in done.stderr)
         for arguments in (["--help"], ["help"], ["serve", "--help"], ["put", "--help"], ["bench", "--help"],
