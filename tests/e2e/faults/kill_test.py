@@ -27,8 +27,8 @@ def rounds_of_kill_lose_nothing():
             for number in range(ROUNDS):
                 leader = c.leader()
                 victim = leader if dice.random() < 0.7 else dice.choice(c.followers())
-                died = time.monotonic()
                 victim.kill()
+                died = time.monotonic()  # now that it is gone: what it still answered does not count
                 first = load.wait_for_write(died, 10)
                 if victim is leader:
                     gaps.append(first - died)
