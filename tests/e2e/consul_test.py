@@ -34,6 +34,12 @@ def kv(node, method, key, query="", body=None, timeout=15.0):
     return node.request(method, f"/v1/kv/{key}" + (f"?{query}" if query else ""), body, timeout)
 
 
+def wait_for_waiters(node, n):
+    """Until so many requests are blocked there."""
+    wait_until(f"{n} blocked requests", 20,
+               lambda: f"coracle_waiters {n}\n" in node.request("GET", "/metrics").body.decode())
+
+
 def value_of(reply):
     return base64.b64decode(reply.json()[0]["Value"] or "")
 
@@ -149,7 +155,7 @@ def what_raftd_writes_consul_reads_and_watches():
         seen = []
         watcher = threading.Thread(target=lambda: seen.append(kv(two, "GET", "pair/", f"recurse&index={index}&wait=20s")))
         watcher.start()
-        time.sleep(0.2)
+        wait_for_waiters(two, 1)
         one.put("elsewhere", "x")
         three.request("DELETE", "/db/pair%2F%C3%BC%20x")
         watcher.join(25)
@@ -212,19 +218,21 @@ def blocked_clients_cost_four_kilobytes_and_wake_alone():
         try:
             for i, s in enumerate(clients):
                 s.sendall(f"GET /v1/kv/b/{i}?index=2&wait=5m HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            wait_until("all wait", 20, lambda: f"coracle_waiters {n}\n" in node.request("GET", "/metrics").body.decode())
+            wait_for_waiters(node, n)
             each = (anonymous() - before) / n
             check(f"{each:.0f} bytes", each <= 4096)
             kv(node, "PUT", "b/7", body=b"x")
             check("woken", clients[7].recv(65536).startswith(b"HTTP/1.1 200"))
             kv(node, "PUT", "first", body=b"y")
-            time.sleep(0.2)
+            # Whoever this woke was answered before the next change woke the eighth.
+            kv(node, "PUT", "b/8", body=b"x")
+            check("woken in its turn", clients[8].recv(65536).startswith(b"HTTP/1.1 200"))
             awake = select.select(clients, [], [], 0)[0]
             check_eq("others woken", len(awake), 0)
         finally:
             for s in clients:
                 s.close()
-        wait_until("all forgotten", 10, lambda: "coracle_waiters 0\n" in node.request("GET", "/metrics").body.decode())
+        wait_for_waiters(node, 0)
 
 
 # ---- elections --------------------------------------------------------------------------------------------
@@ -240,7 +248,7 @@ def requests_outlast_an_election_and_blocked_ones_too():
         seen = []
         blocked = threading.Thread(target=lambda: seen.append(kv(others[0], "GET", "k", f"index={index}&wait=30s", timeout=40)))
         blocked.start()
-        time.sleep(0.2)
+        wait_for_waiters(others[0], 1)
         leader.kill()
         reply = kv(others[1], "PUT", "k", body=b"2")
         check(f"{reply}", reply.status == 200 or (reply.status == 500 and b"may or may not" in reply.body))

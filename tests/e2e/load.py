@@ -15,7 +15,7 @@ import http.client
 import threading
 import time
 
-from cluster import key_path
+from cluster import key_path, wait_until
 
 DONE, NOT_DONE, UNKNOWN = "done", "not done", "unknown"
 
@@ -194,11 +194,8 @@ class Load:
 
     def wait_for_write(self, after, seconds):
         """When the first write was acknowledged after the moment @after."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        def first():
             with self.book.lock:
                 place = bisect.bisect_right(self.book.done_at, after)
-                if place < len(self.book.done_at):
-                    return self.book.done_at[place]
-            time.sleep(0.005)
-        raise TimeoutError(f"no write acknowledged within {seconds} s; {self.book.counts}")
+                return self.book.done_at[place] if place < len(self.book.done_at) else None
+        return wait_until(f"a write acknowledged; {self.book.counts}", seconds, first, every=0.005)

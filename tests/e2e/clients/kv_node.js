@@ -1,10 +1,10 @@
 // kv_node.js PORT - npm's consul against a node: KV, status, watch. Run by consul_test.py, with NODE_PATH set.
 "use strict";
 const assert = require("assert");
+const { once } = require("events");
 const Consul = require("consul");
 
 const consul = new Consul({ host: "127.0.0.1", port: Number(process.argv[2]) });
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const tests = {
   async keys_come_and_go() {
@@ -42,11 +42,13 @@ const tests = {
     await consul.kv.set("js/watch", "0");
     const seen = [];
     const watch = consul.watch({ method: consul.kv.get, options: { key: "js/watch", wait: "5s" } });
-    watch.on("change", (data) => data && seen.push(data.Value));
-    watch.on("error", (error) => seen.push(String(error)));
-    for (let i = 0; i < 100 && seen.length < 1; i++) await sleep(20);
+    const told = () => once(watch, "told", { signal: AbortSignal.timeout(10000) });
+    watch.on("change", (data) => data && seen.push(data.Value) && watch.emit("told"));
+    watch.on("error", (error) => seen.push(String(error)) && watch.emit("told"));
+    await told();
+    const second = told();
     await consul.kv.set("js/watch", "1");
-    for (let i = 0; i < 250 && seen.length < 2; i++) await sleep(20);
+    await second;
     watch.end();
     assert.deepStrictEqual(seen, ["0", "1"]);
   },

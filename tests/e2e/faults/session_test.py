@@ -3,11 +3,11 @@
 Every client counts in a key of its own: the key's version says how often it was written, and the revisions that
 were answered say in which order. $SESSION_ROUNDS sets the number of rounds (8).
 """
+import itertools
 import os
 import threading
-import time
 
-from cluster import Cluster
+from cluster import Cluster, wait_until
 from runner import check, check_eq, run
 
 ROUNDS = int(os.environ.get("SESSION_ROUNDS", "8"))
@@ -16,20 +16,17 @@ CLIENTS = 4
 
 def ask(c, start, method, path, body=None, headers=None, seconds=30):
     """Ask one node after the other until one knows the answer. 503 and 504 and broken connections are none."""
-    end = time.monotonic() + seconds
-    number, tries = start, 0
-    while time.monotonic() < end:
-        node = c.nodes[number % len(c.nodes)]
-        number, tries = number + 1, tries + 1
+    tries = itertools.count(1)
+
+    def ask_next():
+        number = next(tries)
+        node = c.nodes[(start + number - 1) % len(c.nodes)]
         try:
             reply = node.request(method, path, body, timeout=1, headers=headers)
         except OSError:
-            time.sleep(0.01)
-            continue
-        if reply.status not in (503, 504):
-            return reply, tries
-        time.sleep(0.01)
-    raise TimeoutError(f"{method} {path}: nobody knows")
+            return None
+        return None if reply.status in (503, 504) else (reply, number)
+    return wait_until(f"an answer to {method} {path}", seconds, ask_next, every=0.01)
 
 
 def open_session(c):
@@ -58,6 +55,13 @@ class Writer(threading.Thread):
             self.wrong = repr(error)
 
 
+def wait_for_all(writers):
+    """Until each has had ten more answers, or went wrong."""
+    was = [len(writer.revisions) for writer in writers]
+    wait_until("every client gets on", 30, lambda: all(
+        writer.wrong or len(writer.revisions) >= n + 10 for writer, n in zip(writers, was)))
+
+
 def numbered_writes_are_done_once_while_leaders_die():
     with Cluster(3) as c:
         c.start()
@@ -66,10 +70,10 @@ def numbered_writes_are_done_once_while_leaders_die():
             writer.start()
         try:
             for _ in range(ROUNDS):
-                time.sleep(0.3)
+                wait_for_all(writers)
                 leader = c.leader()
                 leader.kill()
-                time.sleep(0.3)
+                wait_for_all(writers)
                 leader.start()
                 c.wait_ready(15, [leader])
         finally:
