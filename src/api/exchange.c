@@ -224,9 +224,7 @@ static struct failure failure_of(enum cor_status st)
     case COR_ETIMEDOUT:
         return (struct failure){503, "timeout", "no leader vouched for this read in time"};
     case COR_ENOSPACE:
-        return (struct failure){507, "no_space",
-                                "no space: the leader's disk is full or its memory limit is "
-                                "reached (/status says which); nothing was done"};
+        return (struct failure){507, "no_space", API_NO_SPACE};
     case COR_ETOOBIG:
         return (struct failure){413, "too_big", "larger than the limit"};
     case COR_EINVAL:

@@ -37,6 +37,11 @@
 #define API_MS UINT64_C(1000000)
 #define API_S  UINT64_C(1000000000)
 
+/* What every dialect says when the leader takes no more. */
+#define API_NO_SPACE                                                                           \
+    "no space: the leader's disk is full or its memory limit is reached (its /status says "    \
+    "which, its log why); nothing was done"
+
 #define API_STAGE_SIZE      65536u  /* answers gathered before a send */
 #define API_BLOCK_SIZE      1536u   /* of a pooled exchange, arena included */
 #define API_EXCHANGES_MAX   100000u /* of all connections, besides one for each */

@@ -71,9 +71,7 @@ void consul_fail_as(struct exchange *x, enum cor_status st)
         consul_fail(x, 500, "too much is waiting; nothing was done, retry later");
         return;
     case COR_ENOSPACE:
-        consul_fail(x, 500,
-                    "no space: the leader's disk is full or its memory limit is reached "
-                    "(/status says which); nothing was done");
+        consul_fail(x, 500, API_NO_SPACE);
         return;
     case COR_ETOOBIG:
         consul_fail(x, 413, "Request body too large");
